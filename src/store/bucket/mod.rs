@@ -1,0 +1,42 @@
+//! The bucket: the public metadata files, which any static web server or mirror hands to clients.
+
+use async_trait::async_trait;
+
+use crate::store::StoreError;
+
+pub mod directory;
+
+/// The public metadata files.
+///
+/// What a backend promises:
+///
+/// - **Create only.** A versioned file never changes. [`create`](Bucket::create) of a name that exists with the same
+///   bytes succeeds and changes nothing; with other bytes it is [`StoreError::Broken`] and changes nothing.
+/// - **Durable.** When a call has returned `Ok`, its files survive a power cut.
+/// - **Whole.** A reader sees all bytes of a file or no file, at every moment, also while the process is killed. What
+///   a killed write left behind is invisible to readers and does no harm to later writes.
+/// - **Atomic pointer.** [`point`](Bucket::point) replaces `timestamp.json`: a reader sees the old or the new.
+/// - **Unknown outcome.** A call that returned an error may have taken effect; to call it again is safe.
+///
+/// Names are made by [`RoleName::file_name`](crate::tuf::name::RoleName::file_name) alone. There is no listing: no
+/// round may cost time in the number of files that are stored.
+#[async_trait]
+pub trait Bucket: Send + Sync {
+    /// Writes versioned files, in any order among themselves; all are durable when this returns.
+    async fn create(&self, files: Vec<File>) -> Result<(), StoreError>;
+
+    /// Replaces `timestamp.json`. The caller has made sure that what is there is not newer.
+    async fn point(&self, timestamp: Vec<u8>) -> Result<(), StoreError>;
+
+    /// Reads a file, `None` when there is none.
+    async fn read(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError>;
+}
+
+/// A file that is to be written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct File {
+    /// Its name, without directory.
+    pub name: String,
+    /// Its content.
+    pub bytes: Vec<u8>,
+}

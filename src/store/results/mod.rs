@@ -1,0 +1,24 @@
+//! The progress of tasks, for `GET /task`.
+
+use async_trait::async_trait;
+
+use crate::{
+    store::StoreError,
+    task::{Progress, TaskId},
+};
+
+pub mod sqlite;
+
+/// The progress of tasks, kept for a while after they finished.
+///
+/// What a backend promises: a `put` replaces what is known of the task; what was put is read by the next `get` of any
+/// instance. It may forget: finished tasks after their time (24 h unless configured), and everything when it is lost; the ledger
+/// still knows every task that was recorded.
+#[async_trait]
+pub trait Results: Send + Sync {
+    /// Records how far these tasks have come.
+    async fn put(&self, reports: Vec<(TaskId, Progress)>) -> Result<(), StoreError>;
+
+    /// How far a task has come, `None` when nothing is known of it.
+    async fn get(&self, id: &TaskId) -> Result<Option<Progress>, StoreError>;
+}

@@ -1,0 +1,227 @@
+//! The words that http, queue and actors share: what is asked for, and how it went.
+
+use std::{collections::BTreeMap, fmt};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use crate::tuf::{bins::Layout, name::ArtifactPath};
+
+/// Identifies a task: the 32 lower-case hexadecimal digits of a random UUID.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct TaskId(String);
+
+impl TaskId {
+    /// A new, random identifier.
+    pub fn random() -> Self {
+        Self(Uuid::new_v4().simple().to_string())
+    }
+
+    /// Takes an identifier that came from outside as it is: tasks of other programs have other forms.
+    pub fn from_text(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The identifier as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for TaskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What is asked of the workers, one variant per action. Its JSON, `{"action": …, "payload": …}`, is the
+/// form in which jobs wait in a queue.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "action", content = "payload", rename_all = "snake_case")]
+pub enum Job {
+    /// Create the repository from a signed root.
+    Bootstrap(Box<Bootstrap>),
+    /// These paths now have this content.
+    AddArtifacts(AddArtifacts),
+    /// These paths are gone.
+    RemoveArtifacts(RemoveArtifacts),
+    /// Publish what was added or removed with `publish_artifacts: false`.
+    PublishArtifacts,
+    /// Change for how long roles are valid.
+    UpdateSettings(UpdateSettings),
+}
+
+impl Job {
+    /// The action as it is written in task results and in logs.
+    pub fn action(&self) -> &'static str {
+        match self {
+            Job::Bootstrap(_) => "bootstrap",
+            Job::AddArtifacts(_) => "add_artifacts",
+            Job::RemoveArtifacts(_) => "remove_artifacts",
+            Job::PublishArtifacts => "publish_artifacts",
+            Job::UpdateSettings(_) => "update_settings",
+        }
+    }
+}
+
+/// A bootstrap: the settings of the repository and its first root.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Bootstrap {
+    /// The settings.
+    pub settings: BootstrapSettings,
+    /// Signed metadata by role. Only `root` is read; it is kept exactly as it came.
+    pub metadata: Map<String, Value>,
+    /// How long the task may wait for a worker, in seconds; after that it is revoked.
+    pub timeout: i64,
+}
+
+/// The `settings` of a bootstrap.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BootstrapSettings {
+    /// The settings of each role.
+    pub roles: BootstrapRoles,
+}
+
+/// The settings of each role. Exactly one of `bins` and `delegations` is set.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BootstrapRoles {
+    /// The role `root`.
+    pub root: RoleExpiration,
+    /// The role `targets`.
+    pub targets: RoleExpiration,
+    /// The role `snapshot`.
+    pub snapshot: RoleExpiration,
+    /// The role `timestamp`.
+    pub timestamp: RoleExpiration,
+    /// Hash bins.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub bins: Option<BinsRole>,
+    /// Delegations to roles with names and paths, as they came.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub delegations: Option<Value>,
+}
+
+/// For how long a role is valid from each signature on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoleExpiration {
+    /// Days, greater than 0.
+    pub expiration: u32,
+}
+
+/// The settings of the hash bins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BinsRole {
+    /// Days, greater than 0.
+    pub expiration: u32,
+    /// How many: 2 to 16,384. What is not a power of two is rounded down to one.
+    pub number_of_delegated_bins: u32,
+    /// How the bins are written into `targets`.
+    #[serde(default)]
+    pub layout: Layout,
+}
+
+/// What is known of an artifact: the value of its path in a targets role (TUF §4.5).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ArtifactInfo {
+    /// Bytes.
+    pub length: u64,
+    /// Hexadecimal digests by the name of their algorithm.
+    pub hashes: BTreeMap<String, String>,
+    /// What its publisher wants clients to know.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub custom: Option<Map<String, Value>>,
+}
+
+/// An artifact that is to be added.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Artifact {
+    /// What is known of it.
+    pub info: ArtifactInfo,
+    /// Where it is.
+    pub path: ArtifactPath,
+}
+
+/// Artifacts that are to be added or replaced.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AddArtifacts {
+    /// The artifacts. A path that is named twice has the later content.
+    pub artifacts: Vec<Artifact>,
+    /// Whether `custom.added_by_task_id` is set to the id of the task.
+    #[serde(default)]
+    pub add_task_id_to_custom: bool,
+    /// Whether the change is published, or waits until a publish asks for it.
+    #[serde(default = "yes")]
+    pub publish_artifacts: bool,
+}
+
+/// Artifacts that are to be removed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RemoveArtifacts {
+    /// Their paths. What can't be a path can't exist either, and is reported as not found.
+    pub artifacts: Vec<String>,
+    /// Whether the change is published, or waits until a publish asks for it.
+    #[serde(default = "yes")]
+    pub publish_artifacts: bool,
+}
+
+/// New expirations.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct UpdateSettings {
+    /// The settings.
+    pub settings: ExpirationSettings,
+}
+
+/// The `settings` of an update.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ExpirationSettings {
+    /// Days by the name of the role. A role that the repository does not have is reported, not refused.
+    pub expiration: BTreeMap<String, u32>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// How far a task has come, as `GET /task` tells it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "state")]
+pub enum Progress {
+    /// A worker recorded it; the change waits for its round.
+    Running {
+        /// The roles that will be published for it.
+        roles_to_publish: Vec<String>,
+        /// When that was known.
+        last_update: Timestamp,
+    },
+    /// It is finished, well or not: see [`Outcome::status`].
+    Finished(Outcome),
+    /// It broke: nothing was changed.
+    Failed {
+        /// The cause.
+        message: String,
+    },
+    /// It was withdrawn before a worker took it.
+    Revoked,
+}
+
+/// The result of a finished task.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// The action: [`Job::action`].
+    pub task: String,
+    /// Whether what was asked for was done.
+    pub status: bool,
+    /// A sentence for people, which clients also compare.
+    pub message: String,
+    /// Why it was not done.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub error: Option<String>,
+    /// What was done, by the names that the contract has for each action.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub details: Option<Value>,
+    /// When it was finished.
+    pub last_update: Timestamp,
+}

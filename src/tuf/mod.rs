@@ -1,0 +1,19 @@
+//! The Update Framework, as functions of values: no clock, no file, no network, no actor.
+//!
+//! A state and a time come in, a draft or a refusal goes out. Section numbers are those of the TUF specification 1.0.34.
+
+pub mod bins;
+pub mod canonical;
+pub mod change;
+pub mod delegation;
+pub mod expiry;
+pub mod key;
+pub mod limits;
+pub mod name;
+pub mod plan;
+pub mod root;
+pub mod snapshot;
+pub mod targets;
+pub mod timestamp;
+pub mod verify;
+pub mod wire;
