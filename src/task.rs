@@ -9,6 +9,8 @@ use uuid::Uuid;
 
 use crate::tuf::{bins::Layout, name::ArtifactPath};
 
+mod outcome;
+
 /// Identifies a task: the 32 lower-case hexadecimal digits of a random UUID.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]

@@ -1,1 +1,247 @@
-//! (to be written)
+//! The ledger: the truth. What is published, what will be, and what was asked for.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{
+    store::StoreError,
+    task::{Progress, TaskId},
+    tuf::{
+        bins::Bins,
+        change::Changes,
+        name::{ArtifactPath, RoleName, Version},
+        snapshot::MetaFile,
+    },
+};
+
+#[cfg(test)]
+pub(crate) mod contract;
+pub mod sqlite;
+mod staging;
+
+/// The truth.
+///
+/// What a backend promises:
+///
+/// - Every method is one transaction: it took effect whole and durably, or not at all. After an error the caller does not
+///   know which; to call [`stage`](Ledger::stage) again with the same tasks, or to start a new round, is always safe.
+/// - Transactions of all workers are serialised: each sees what was committed before it.
+/// - A version that [`plan`](Ledger::plan) gave out is never given out again for that role.
+/// - [`commit`](Ledger::commit) succeeds for one plan of those that were made on the same head; for all others it is
+///   [`StoreError::Lost`]. That compare alone makes two publishers safe; no lock, lease or clock does.
+/// - Costs grow with what is asked for and with the number of roles, never with the number of artifacts stored.
+#[async_trait]
+pub trait Ledger: Send + Sync {
+    /// Records tasks with all that they ask for, and says how far each is now. A task that is known already is left
+    /// as it is, and told as it is.
+    async fn stage(&self, requests: Vec<Request>, now: Timestamp) -> Result<Vec<(TaskId, Progress)>, StoreError>;
+
+    /// The repository, `None` before a bootstrap was recorded.
+    async fn repository(&self) -> Result<Option<Repository>, StoreError>;
+
+    /// The head, `None` before the first publication.
+    async fn head(&self) -> Result<Option<Head>, StoreError>;
+
+    /// Takes the staged changes, the oldest first and about `limit` at most, and the roles that are due, decides what is
+    /// to be published, and gives out the versions. `None` when there is nothing to do.
+    async fn plan(&self, now: Timestamp, limit: usize) -> Result<Option<Plan>, StoreError>;
+
+    /// What these roles list as published, each in the order of the paths.
+    async fn artifacts(&self, roles: Vec<RoleName>) -> Result<Vec<Vec<(ArtifactPath, Value)>>, StoreError>;
+
+    /// The published version of every role that this service signs; with length and hash where they are known.
+    async fn published(&self) -> Result<BTreeMap<RoleName, MetaFile>, StoreError>;
+
+    /// Makes the publication of a plan the head: the moment from which on it is what clients see.
+    /// Its changes are applied, and the tasks of which nothing is left to publish are finished.
+    async fn commit(&self, plan: &Plan, publication: Publication, now: Timestamp) -> Result<Head, StoreError>;
+
+    /// When the next role is due.
+    async fn next_renewal(&self) -> Result<Option<Timestamp>, StoreError>;
+
+    /// Finished tasks that were not reported yet, at most `limit`.
+    async fn unreported(&self, limit: usize) -> Result<Vec<(TaskId, Progress)>, StoreError>;
+
+    /// Notes that these tasks were reported.
+    async fn reported(&self, tasks: Vec<TaskId>) -> Result<(), StoreError>;
+
+    /// Reports the tasks that finished since this time once more: what held the reports may have lost them.
+    async fn report_again(&self, since: Timestamp) -> Result<(), StoreError>;
+}
+
+/// A task that is to be recorded.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// Its id.
+    pub task: TaskId,
+    /// When the API accepted it.
+    pub accepted_at: Timestamp,
+    /// What it asks for.
+    pub work: Work,
+}
+
+/// What a task asks of the ledger.
+#[derive(Debug, Clone)]
+pub enum Work {
+    /// Create the repository. Refused when there is one.
+    Create(Box<NewRepository>),
+    /// Add artifacts.
+    Add {
+        /// Where a client looks for each, and its target information.
+        artifacts: Vec<(RoleName, ArtifactPath, Value)>,
+        /// Paths that no role may list.
+        invalid: Vec<String>,
+        /// When it is published.
+        visibility: Visibility,
+    },
+    /// Remove artifacts, each with the role where a client looks for it; `None` when there can't be one.
+    Remove {
+        /// The paths as they were asked for.
+        paths: Vec<(String, Option<(RoleName, ArtifactPath)>)>,
+        /// When it is published.
+        visibility: Visibility,
+    },
+    /// Publish all that is held back.
+    Release,
+    /// Change expirations, in days by the name of the role.
+    SetExpirations(BTreeMap<String, u32>),
+    /// Nothing: the task was finished by whoever read it.
+    Nothing {
+        /// The action.
+        action: &'static str,
+        /// How it ended.
+        progress: Progress,
+    },
+}
+
+impl Work {
+    /// The action as it is written in task results.
+    pub fn action(&self) -> &'static str {
+        match self {
+            Work::Create(_) => "bootstrap",
+            Work::Add { .. } => "add_artifacts",
+            Work::Remove { .. } => "remove_artifacts",
+            Work::Release => "publish_artifacts",
+            Work::SetExpirations(_) => "update_settings",
+            Work::Nothing { action, .. } => action,
+        }
+    }
+}
+
+/// When a change is published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Visibility {
+    /// With the next round.
+    NextRound,
+    /// When a [`Work::Release`] asks for it.
+    Held,
+}
+
+/// A repository that is to be created.
+#[derive(Debug, Clone)]
+pub struct NewRepository {
+    /// Its settings.
+    pub settings: RepositorySettings,
+    /// The `delegations` of its `targets`.
+    pub delegations: Value,
+    /// Its first root, the bytes that are published.
+    pub root: Vec<u8>,
+    /// Every role that is to be signed: `targets`, `snapshot`, `timestamp` and all delegated ones.
+    pub roles: Vec<RoleName>,
+}
+
+/// The settings of a repository.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RepositorySettings {
+    /// Days of validity by role; `bins` for all hash bins.
+    pub expirations: BTreeMap<String, u32>,
+    /// The number of bins as it was asked for, before rounding.
+    pub number_of_delegated_bins: u32,
+    /// The hash bins.
+    pub bins: Bins,
+    /// The number of signatures on the root that was submitted.
+    pub root_num_keys: u32,
+}
+
+impl RepositorySettings {
+    /// For how many days `role` is valid from a signature on.
+    pub fn days(&self, role: &RoleName) -> u32 {
+        let own = self.expirations.get(role.as_str());
+        own.or_else(|| self.expirations.get("bins")).copied().unwrap_or(1)
+    }
+}
+
+/// The repository as recorded.
+#[derive(Debug, Clone)]
+pub struct Repository {
+    /// The bootstrap that created it.
+    pub task: TaskId,
+    /// Its settings.
+    pub settings: RepositorySettings,
+    /// The `delegations` of its `targets`.
+    pub delegations: Value,
+    /// The current root as published.
+    pub root: Vec<u8>,
+    /// The current `targets` as published, `None` before the first publication.
+    pub targets: Option<Vec<u8>>,
+}
+
+/// The commit point that clients see.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Head {
+    /// Counts the publications.
+    pub sequence: i64,
+    /// The version of its timestamp.
+    pub version: Version,
+    /// The exact bytes of its timestamp.
+    pub timestamp: Vec<u8>,
+}
+
+/// What a round will publish.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// Names the plan.
+    pub id: i64,
+    /// The sequence of the head that it was made on, 0 for none.
+    pub base: i64,
+    /// The last staged change that it takes.
+    pub through: i64,
+    /// The changes, merged.
+    pub changes: Changes,
+    /// The roles to publish with their new versions, in the order in which they are written.
+    pub roles: Vec<(RoleName, Version)>,
+}
+
+impl Plan {
+    /// The new version of a role, `None` when the plan does not publish it.
+    pub fn version_of(&self, role: &RoleName) -> Option<Version> {
+        // The top-level roles, which alone are asked for, stand at the end.
+        self.roles.iter().rev().find(|(name, _)| name == role).map(|(_, version)| *version)
+    }
+}
+
+/// What a round has made of a plan.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Publication {
+    /// The published roles.
+    pub roles: Vec<PublishedRole>,
+    /// The new `targets`, when it changed.
+    pub targets: Option<Vec<u8>>,
+    /// The new timestamp.
+    pub timestamp: Vec<u8>,
+}
+
+/// A role that was signed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PublishedRole {
+    /// Its name.
+    pub name: RoleName,
+    /// How those that refer to it list it.
+    pub meta: MetaFile,
+    /// When it is due.
+    pub renew_at: Timestamp,
+}

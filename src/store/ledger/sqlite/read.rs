@@ -1,0 +1,96 @@
+//! What is asked of the ledger without changing it.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension, types::FromSqlError};
+use serde_json::Value;
+
+use super::{ended, from_json, path, role, version};
+use crate::{
+    store::{
+        StoreError,
+        ledger::{Head, Repository},
+    },
+    task::{Progress, TaskId},
+    tuf::{
+        name::{ArtifactPath, RoleName},
+        snapshot::MetaFile,
+    },
+};
+
+pub(super) fn repository(connection: &Connection) -> Result<Option<Repository>, StoreError> {
+    let sql = "select task_id, settings, delegations, root, targets from repository";
+    let mut query = connection.prepare_cached(sql)?;
+    let mut rows = query.query([])?;
+    let Some(row) = rows.next()? else { return Ok(None) };
+    Ok(Some(Repository {
+        task: TaskId::from_text(row.get::<_, String>(0)?),
+        settings: from_json(row.get_ref(1)?.as_str().map_err(unexpected)?)?,
+        delegations: from_json(row.get_ref(2)?.as_str().map_err(unexpected)?)?,
+        root: row.get(3)?,
+        targets: row.get(4)?,
+    }))
+}
+
+pub(super) fn head(connection: &Connection) -> Result<Option<Head>, StoreError> {
+    let row = connection
+        .query_row("select sequence, timestamp_version, timestamp from head", [], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+        })
+        .optional()?;
+    row.map(|(sequence, number, timestamp)| Ok(Head { sequence, version: version(number)?, timestamp })).transpose()
+}
+
+pub(super) fn artifacts(connection: &Connection, role: &RoleName) -> Result<Vec<(ArtifactPath, Value)>, StoreError> {
+    let mut query = connection.prepare_cached(
+        "select path, info from artifacts where role = (select id from roles where name = ?1) order by path",
+    )?;
+    let mut rows = query.query([role.as_str()])?;
+    let mut listed = Vec::new();
+    while let Some(row) = rows.next()? {
+        let info = from_json(row.get_ref(1)?.as_str().map_err(unexpected)?)?;
+        listed.push((path(row.get_ref(0)?.as_str().map_err(unexpected)?)?, info));
+    }
+    Ok(listed)
+}
+
+pub(super) fn published(connection: &Connection) -> Result<BTreeMap<RoleName, MetaFile>, StoreError> {
+    let mut query = connection.prepare_cached("select name, version, length, sha256 from roles where version > 0")?;
+    let mut rows = query.query([])?;
+    let mut published = BTreeMap::new();
+    while let Some(row) = rows.next()? {
+        let length: Option<i64> = row.get(2)?;
+        let sha256: Option<String> = row.get(3)?;
+        let meta = MetaFile {
+            version: version(row.get(1)?)?,
+            length: length.and_then(|length| u64::try_from(length).ok()),
+            hashes: sha256.map(|hash| BTreeMap::from([("sha256".to_owned(), hash)])),
+        };
+        published.insert(role(row.get_ref(0)?.as_str().map_err(unexpected)?)?, meta);
+    }
+    Ok(published)
+}
+
+pub(super) fn next_renewal(connection: &Connection) -> Result<Option<Timestamp>, StoreError> {
+    let seconds: Option<i64> = connection.query_row("select min(renew_at) from roles", [], |row| row.get(0))?;
+    Ok(seconds.and_then(|seconds| Timestamp::from_second(seconds).ok()))
+}
+
+pub(super) fn unreported(connection: &Connection, limit: usize) -> Result<Vec<(TaskId, Progress)>, StoreError> {
+    let mut query = connection.prepare_cached(
+        "select id, progress, finished_at from tasks where reported = 0 and finished_at is not null
+         order by finished_at limit ?1",
+    )?;
+    let mut rows = query.query([i64::try_from(limit).unwrap_or(i64::MAX)])?;
+    let mut tasks = Vec::new();
+    while let Some(row) = rows.next()? {
+        let progress = ended(row.get_ref(1)?.as_str().map_err(unexpected)?, row.get(2)?)?;
+        tasks.push((TaskId::from_text(row.get::<_, String>(0)?), progress));
+    }
+    Ok(tasks)
+}
+
+fn unexpected(error: FromSqlError) -> StoreError {
+    StoreError::Broken(format!("the ledger holds a value of another type: {error}"))
+}

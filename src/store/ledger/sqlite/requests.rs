@@ -1,0 +1,164 @@
+//! Recording tasks.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use rusqlite::{OptionalExtension, Transaction, params};
+use serde_json::Value;
+
+use super::{ended, from_json, to_json};
+use crate::{
+    store::{
+        StoreError,
+        ledger::{
+            NewRepository, RepositorySettings, Request, Visibility,
+            staging::{self, Effect, Known},
+        },
+    },
+    task::{Progress, TaskId},
+    tuf::name::{ArtifactPath, RoleName},
+};
+
+/// Records one task, unless it is known.
+pub(super) fn stage(tx: &Transaction<'_>, request: Request, now: Timestamp) -> Result<(TaskId, Progress), StoreError> {
+    let Request { task, accepted_at, work } = request;
+    if let Some(progress) = recorded(tx, &task, now)? {
+        return Ok((task, progress));
+    }
+    let action = work.action();
+    let record = staging::record(&Ledger(tx), &task, work, now)?;
+    match record.effect {
+        Effect::Nothing => {}
+        Effect::Create(new) => create(tx, &task, &new)?,
+        Effect::Change(Visibility::NextRound, changes) => stage_changes(tx, &task, changes)?,
+        Effect::Change(Visibility::Held, changes) => hold_changes(tx, changes)?,
+        Effect::Release => release(tx, &task)?,
+        Effect::SetExpirations(days) => set_expirations(tx, days)?,
+    }
+    let finished_at = record.roles.is_empty().then(|| now.as_microsecond());
+    tx.prepare_cached("insert into tasks (id, action, accepted_at, progress, finished_at) values (?1, ?2, ?3, ?4, ?5)")?
+        .execute(params![task.as_str(), action, accepted_at.as_microsecond(), to_json(&record.progress)?, finished_at])?;
+    let progress = match finished_at {
+        Some(_) => record.progress,
+        None => Progress::Running { roles_to_publish: record.roles.into_iter().collect(), last_update: now },
+    };
+    Ok((task, progress))
+}
+
+/// How far a task is that is known already.
+fn recorded(tx: &Transaction<'_>, task: &TaskId, now: Timestamp) -> Result<Option<Progress>, StoreError> {
+    let row = tx
+        .prepare_cached("select progress, finished_at from tasks where id = ?1")?
+        .query_row([task.as_str()], |row| Ok((row.get::<_, String>(0)?, row.get::<_, Option<i64>>(1)?)))
+        .optional()?;
+    match row {
+        None => Ok(None),
+        Some((progress, Some(at))) => ended(&progress, at).map(Some),
+        Some((_, None)) => {
+            let sql = "select distinct name from staged join roles on roles.id = staged.role where task_id = ?1";
+            let mut query = tx.prepare_cached(sql)?;
+            let roles: Result<Vec<String>, _> = query.query_map([task.as_str()], |row| row.get(0))?.collect();
+            Ok(Some(Progress::Running { roles_to_publish: roles?, last_update: now }))
+        }
+    }
+}
+
+fn create(tx: &Transaction<'_>, task: &TaskId, new: &NewRepository) -> Result<(), StoreError> {
+    tx.execute(
+        "insert into repository (id, task_id, settings, delegations, root) values (1, ?1, ?2, ?3, ?4)",
+        params![task.as_str(), to_json(&new.settings)?, to_json(&new.delegations)?, new.root],
+    )?;
+    let mut insert = tx.prepare("insert into roles (name) values (?1)")?;
+    for role in &new.roles {
+        insert.execute([role.as_str()])?;
+    }
+    Ok(())
+}
+
+type NewChanges = Vec<(RoleName, ArtifactPath, Option<Value>)>;
+
+/// Puts changes behind all that are staged. What is held back for the same path is older, so it is dropped.
+fn stage_changes(tx: &Transaction<'_>, task: &TaskId, changes: NewChanges) -> Result<(), StoreError> {
+    let something_is_held: bool = tx.query_row("select exists (select 1 from held)", [], |row| row.get(0))?;
+    let mut drop_held = tx.prepare_cached("delete from held where path = ?1")?;
+    let mut insert = tx.prepare_cached(
+        "insert into staged (task_id, role, path, info) values (?1, (select id from roles where name = ?2), ?3, ?4)",
+    )?;
+    for (role, path, info) in changes {
+        if something_is_held {
+            drop_held.execute([path.as_str()])?;
+        }
+        let info = info.as_ref().map(to_json).transpose()?;
+        insert.execute(params![task.as_str(), role.as_str(), path.as_str(), info])?;
+    }
+    Ok(())
+}
+
+fn hold_changes(tx: &Transaction<'_>, changes: NewChanges) -> Result<(), StoreError> {
+    let mut insert = tx.prepare_cached(
+        "insert or replace into held (path, role, info) values (?1, (select id from roles where name = ?2), ?3)",
+    )?;
+    for (role, path, info) in changes {
+        let info = info.as_ref().map(to_json).transpose()?;
+        insert.execute(params![path.as_str(), role.as_str(), info])?;
+    }
+    Ok(())
+}
+
+fn release(tx: &Transaction<'_>, task: &TaskId) -> Result<(), StoreError> {
+    let sql = "insert into staged (task_id, role, path, info) select ?1, role, path, info from held order by path";
+    tx.execute(sql, [task.as_str()])?;
+    tx.execute("delete from held", [])?;
+    Ok(())
+}
+
+fn set_expirations(tx: &Transaction<'_>, days: BTreeMap<String, u32>) -> Result<(), StoreError> {
+    let mut settings = settings(tx)?;
+    settings.expirations.extend(days);
+    tx.execute("update repository set settings = ?1", [to_json(&settings)?])?;
+    Ok(())
+}
+
+fn settings(tx: &Transaction<'_>) -> Result<RepositorySettings, StoreError> {
+    let text: String = tx.query_row("select settings from repository", [], |row| row.get(0))?;
+    from_json(&text)
+}
+
+/// The ledger as it is within a transaction.
+struct Ledger<'a>(&'a Transaction<'a>);
+
+impl Known for Ledger<'_> {
+    type Error = StoreError;
+
+    fn repository(&self) -> Result<Option<TaskId>, StoreError> {
+        let mut query = self.0.prepare_cached("select task_id from repository")?;
+        let task: Option<String> = query.query_row([], |row| row.get(0)).optional()?;
+        Ok(task.map(TaskId::from_text))
+    }
+
+    fn lists(&self, role: &RoleName, path: &ArtifactPath) -> Result<bool, StoreError> {
+        // The youngest statement about the path counts: what is held back is younger than what is staged.
+        let mut held = self.0.prepare_cached("select info is not null from held where path = ?1")?;
+        let sql = "select info is not null from staged where path = ?1 order by sequence desc limit 1";
+        let mut staged = self.0.prepare_cached(sql)?;
+        for query in [&mut held, &mut staged] {
+            if let Some(lists) = query.query_row([path.as_str()], |row| row.get(0)).optional()? {
+                return Ok(lists);
+            }
+        }
+        let sql = "select exists (select 1 from artifacts where role = (select id from roles where name = ?1) and path = ?2)";
+        let mut published = self.0.prepare_cached(sql)?;
+        Ok(published.query_row([role.as_str(), path.as_str()], |row| row.get(0))?)
+    }
+
+    fn held_roles(&self) -> Result<BTreeSet<String>, StoreError> {
+        let sql = "select distinct name from held join roles on roles.id = held.role";
+        let mut query = self.0.prepare_cached(sql)?;
+        let names: Result<_, _> = query.query_map([], |row| row.get(0))?.collect();
+        Ok(names?)
+    }
+
+    fn expirations(&self) -> Result<BTreeSet<String>, StoreError> {
+        Ok(settings(self.0)?.expirations.into_keys().collect())
+    }
+}
