@@ -1,1 +1,5 @@
-//! (to be written)
+//! The REST API.
+
+pub mod body;
+pub mod fault;
+mod lax;
