@@ -144,14 +144,14 @@ impl<'c> Cursor<'c> {
     }
 
     /// Reads every member of an object with any members.
-    pub fn each_member<T>(&self, parse: impl Fn(&str, &Cursor<'_>) -> Option<T>) -> Option<Vec<T>> {
+    pub fn each_member<T>(&self, mut parse: impl FnMut(&str, &Cursor<'_>) -> Option<T>) -> Option<Vec<T>> {
         let members = self.dict()?;
         let parsed = members.iter().map(|(name, value)| parse(name, &self.at(At::Name(name), value)));
         all(parsed)
     }
 
     /// Reads every item of a list.
-    pub fn each_item<T>(&self, parse: impl Fn(usize, &Cursor<'_>) -> Option<T>) -> Option<Vec<T>> {
+    pub fn each_item<T>(&self, mut parse: impl FnMut(usize, &Cursor<'_>) -> Option<T>) -> Option<Vec<T>> {
         let items = self.list()?;
         let parsed = items.iter().enumerate().map(|(index, value)| parse(index, &self.at(At::Index(index), value)));
         all(parsed)

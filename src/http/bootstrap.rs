@@ -1,0 +1,171 @@
+//! `/bootstrap`: whether there is a repository, and the wish to create one.
+
+use serde_json::{Map, Value};
+
+use super::{
+    body::{Bound, Cursor},
+    delegations::{delegations, misnamed},
+    limits::MAX_TIMEOUT_SECONDS,
+    settings::expiration,
+};
+use crate::{
+    task::{BinsRole, Bootstrap, BootstrapRoles, BootstrapSettings, RoleExpiration},
+    tuf::bins::Layout,
+};
+
+/// How long a bootstrap waits for a worker when it does not say, in seconds.
+const DEFAULT_TIMEOUT_SECONDS: i64 = 300;
+
+/// The members that `signed` of any role may have (TUF §4.3–4.6). Others belong to a vendor.
+const SIGNED_MEMBERS: [&str; 10] = [
+    "_type",
+    "version",
+    "spec_version",
+    "expires",
+    "keys",
+    "consistent_snapshot",
+    "roles",
+    "meta",
+    "targets",
+    "delegations",
+];
+
+/// Reads a bootstrap. The metadata is kept as it came: what it is worth is judged by the worker.
+pub fn bootstrap(at: &Cursor<'_>) -> Option<Bootstrap> {
+    let payload = at.model()?;
+    let roles = payload.required("settings", |at| at.model()?.required("roles", roles));
+    let metadata = payload.required("metadata", metadata);
+    let timeout = payload.nullable("timeout", |at| at.limit(at.integer()?, Bound::AtMost(MAX_TIMEOUT_SECONDS)));
+    if let Some(field) = metadata.as_ref().and_then(unknown_member) {
+        return at.wrong(format_args!(
+            "Invalid: `{field}` field name, unrecognized_field must use format x-<vendor>-<name>"
+        ));
+    }
+    Some(Bootstrap {
+        settings: BootstrapSettings { roles: roles? },
+        metadata: metadata?,
+        timeout: timeout?.unwrap_or(DEFAULT_TIMEOUT_SECONDS).max(0),
+    })
+}
+
+fn roles(at: &Cursor<'_>) -> Option<BootstrapRoles> {
+    let model = at.model()?;
+    if model.has("bins") == model.has("delegations") {
+        return at.wrong("Exactly one of 'bins' and 'delegations' must be set");
+    }
+    if let Some(name) = misnamed(&at.value()["delegations"]) {
+        return at.wrong(format_args!(
+            "Delegated custom target name {name} not allowed Only a-z, A-Z, 0-9, - and _ characters can be used"
+        ));
+    }
+    let [root, targets, snapshot, timestamp] =
+        ["root", "targets", "snapshot", "timestamp"].map(|name| model.required(name, role));
+    let bins = model.nullable("bins", bins);
+    let delegations = model.nullable("delegations", delegations);
+    Some(BootstrapRoles {
+        root: root?,
+        targets: targets?,
+        snapshot: snapshot?,
+        timestamp: timestamp?,
+        bins: bins?,
+        delegations: delegations?,
+    })
+}
+
+fn role(at: &Cursor<'_>) -> Option<RoleExpiration> {
+    Some(RoleExpiration { expiration: at.model()?.required("expiration", expiration)? })
+}
+
+fn bins(at: &Cursor<'_>) -> Option<BinsRole> {
+    let bins = at.model()?;
+    let expiration = bins.required("expiration", expiration);
+    let number = bins.required("number_of_delegated_bins", |at| {
+        let number = at.integer()?;
+        at.bound(number, Bound::GreaterThan(1))?;
+        at.bound(number, Bound::LessThan(16_385))?;
+        u32::try_from(number).ok()
+    });
+    let layout = bins.nullable("layout", |at| match at.value().as_str() {
+        Some("succinct") => Some(Layout::Succinct),
+        Some("path_hash_prefixes") => Some(Layout::PathHashPrefixes),
+        _ => at.not_one_of(&["succinct", "path_hash_prefixes"]),
+    });
+    Some(BinsRole { expiration: expiration?, number_of_delegated_bins: number?, layout: layout?.unwrap_or_default() })
+}
+
+fn metadata(at: &Cursor<'_>) -> Option<Map<String, Value>> {
+    at.each_member(|_, at| at.dict().map(|_| ()))?;
+    at.dict().cloned()
+}
+
+/// The first member of a `signed` that is neither TUF's nor a vendor's, which is named `x-<vendor>-<name>`.
+fn unknown_member(metadata: &Map<String, Value>) -> Option<&str> {
+    let vendors = |name: &str| {
+        let mut parts = name.splitn(3, '-');
+        parts.next() == Some("x") && [parts.next(), parts.next()].iter().all(|part| part.is_some_and(|p| !p.is_empty()))
+    };
+    let members = metadata.values().filter_map(|role| role["signed"].as_object()).flat_map(Map::keys);
+    members.map(String::as_str).find(|name| !SIGNED_MEMBERS.contains(name) && !vendors(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{super::body::read, *};
+
+    fn with(pointer: &str, name: &str, value: Value) -> Result<Bootstrap, Value> {
+        let mut document = json!({
+            "settings": {"roles": {
+                "root": {"expiration": 365}, "targets": {"expiration": 365}, "snapshot": {"expiration": 1},
+                "timestamp": {"expiration": 1}, "bins": {"expiration": 1, "number_of_delegated_bins": 256}
+            }},
+            "metadata": {"root": {"signatures": [], "signed": {"_type": "root"}}}
+        });
+        document.pointer_mut(pointer).expect("a place")[name] = value;
+        read(&document, bootstrap).map_err(|faults| json!(faults))
+    }
+
+    #[test]
+    fn a_time_out_is_never_null_or_negative() {
+        for (sent, kept) in [(Value::Null, 300), (json!("60"), 60), (json!(-1), 0)] {
+            assert_eq!(with("", "timeout", sent).expect("accepted").timeout, kept);
+        }
+        let told = with("", "timeout", json!(i64::MAX)).expect_err("refused");
+        assert_eq!(told[0]["type"], "less_than_equal");
+    }
+
+    #[test]
+    fn the_layout_of_bins_can_be_chosen() {
+        let layout = |value| with("/settings/roles/bins", "layout", value);
+        let read = |value| layout(value).expect("accepted").settings.roles.bins.map(|bins| bins.layout);
+        assert_eq!(read(Value::Null), Some(Layout::Succinct));
+        assert_eq!(read(json!("succinct")), Some(Layout::Succinct));
+        assert_eq!(read(json!("path_hash_prefixes")), Some(Layout::PathHashPrefixes));
+        assert_eq!(
+            layout(json!("other")).expect_err("refused"),
+            json!([{"type": "literal_error", "loc": ["body", "settings", "roles", "bins", "layout"],
+                "msg": "Input should be 'succinct' or 'path_hash_prefixes'", "input": "other",
+                "ctx": {"expected": "'succinct' or 'path_hash_prefixes'"}}])
+        );
+        assert_eq!(layout(json!(1)).expect_err("refused")[0]["type"], "literal_error");
+    }
+
+    #[test]
+    fn members_of_vendors_have_a_form() {
+        let member = |name| with("/metadata/root/signed", name, json!(1));
+        for good in ["x-vendor-name", "x-vendor-a-longer-name", "meta"] {
+            assert!(member(good).is_ok(), "{good}");
+        }
+        for bad in ["foo", "x-foo", "x--", "x--name", "X-vendor-name", "xvendor-name", ""] {
+            assert_eq!(member(bad).expect_err(bad)[0]["type"], "value_error");
+        }
+    }
+
+    #[test]
+    fn metadata_is_kept_as_it_came() {
+        let sent = json!({"signed": {"x-b-a": {"z": 1, "a": [1.50]}}, "other": null});
+        let kept = with("/metadata", "more", sent.clone()).expect("accepted").metadata;
+        assert_eq!(kept.get("more"), Some(&sent));
+    }
+}
