@@ -1,1 +1,7 @@
+//! What the programs do as a whole: the real `rstufd` is started, and clients that are not ours judge what it publishes.
 
+mod harness;
+mod judges;
+
+mod artifacts;
+mod kill;

@@ -7,10 +7,10 @@ Every command has "do", and names a repository by "url" (where its metadata is) 
     find, "paths"                    → {"ok": {path: {"length": …, "hashes": {…}} or null, …}}
     download, "path", "targets_url"  → {"ok": {"length": …, "sha256": …}}
     serve, "directory"               → {"ok": "http://127.0.0.1:…"}, the files of a directory, until this program ends
-    watch                            → {"ok": null}, and from now on a client with a cache and new ones refresh in turns
-    report                           → {"ok": {"refreshed": …, "unreachable": …, "refused": [text, …], "versions": …}},
-                                       what the watch has seen so far
-    rest                             → the same, and ends the watch
+    watch, "paths"                   → {"ok": null}, and from now on a client with a cache and new ones take turns to
+                                       refresh and to look one of the paths up
+    rest                             → {"ok": {"refreshed": …, "unreachable": …, "refused": [text, …]}}, what the watch
+                                       has seen, and its end
 
 What goes wrong is {"unreachable": text} if the server was not there, and {"refused": text} if the client does not accept
 what it was given, which a missing file belongs to.
@@ -19,6 +19,7 @@ what it was given, which a missing file belongs to.
 import functools
 import hashlib
 import http.server
+import itertools
 import json
 import pathlib
 import sys
@@ -128,15 +129,15 @@ def serve(command):
 
 
 class Watch:
-    """Refreshes without a pause. Every other client is new, the rest go on with what they trusted before."""
+    """Looks paths up without a pause. Every other client is new, the rest go on with what they trusted before."""
 
     def __init__(self, command):
         self.repository = Repository(command)
+        self.paths = itertools.cycle(command["paths"])
         self.over = threading.Event()
         self.refreshed = 0
         self.unreachable = 0
         self.refused = []
-        self.versions = None
         self.thread = threading.Thread(target=self.run, daemon=True)
         self.thread.start()
 
@@ -151,7 +152,6 @@ class Watch:
         answer = outcome(self.refresh, cache)
         if "ok" in answer:
             self.refreshed += 1
-            self.versions = answer["ok"]
         elif "unreachable" in answer:
             self.unreachable += 1
             self.over.wait(0.005)
@@ -161,20 +161,16 @@ class Watch:
     def refresh(self, cache):
         updater = self.repository.updater(cache)
         updater.refresh()
-        return versions(updater)
-
-    def report(self):
-        return {
-            "refreshed": self.refreshed,
-            "unreachable": self.unreachable,
-            "refused": list(self.refused),
-            "versions": self.versions,
-        }
+        updater.get_targetinfo(next(self.paths))
 
     def rest(self):
         self.over.set()
         self.thread.join()
-        return self.report()
+        return {
+            "refreshed": self.refreshed,
+            "unreachable": self.unreachable,
+            "refused": self.refused,
+        }
 
 
 class Judge:
@@ -183,9 +179,6 @@ class Judge:
 
     def watch(self, command):
         self.watching = Watch(command)
-
-    def report(self, _):
-        return self.watching.report()
 
     def rest(self, _):
         return self.watching.rest()
@@ -197,7 +190,6 @@ class Judge:
             "download": download,
             "serve": serve,
             "watch": self.watch,
-            "report": self.report,
             "rest": self.rest,
         }
         return outcome(commands[command["do"]], command)

@@ -58,16 +58,16 @@ function versions(updater) {
   return Object.fromEntries(ROLES.map((role) => [role, updater.trustedSet[role].signed.version]));
 }
 
-// `fetch` throws a TypeError when there is no connection or it ends too early.
+// What `fetch` throws when there is no connection, or when it ends too early.
 function isUnreachable(error) {
-  return error.statusCode >= 500 || error instanceof TypeError;
+  return error.statusCode >= 500 || ['fetch failed', 'terminated'].includes(error.message);
 }
 
 async function outcome(command) {
   try {
     return { ok: await commands[command.do](command) };
   } catch (error) {
-    const text = `${error.name}: ${error.message}`;
+    const text = `${error.constructor.name}: ${error.message} ${error.statusCode ?? ''}`.trim();
     return isUnreachable(error) ? { unreachable: text } : { refused: text };
   }
 }

@@ -1,0 +1,23 @@
+//! What the tests stand on: the server as a process, its REST API, a repository with its ceremony, and the checker.
+
+pub(crate) mod api;
+pub(crate) mod artifact;
+pub(crate) mod ceremony;
+pub(crate) mod checker;
+pub(crate) mod lines;
+pub(crate) mod repository;
+pub(crate) mod server;
+
+use std::{env, path::PathBuf};
+
+/// The top of this checkout.
+pub(crate) fn checkout() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A program that `scripts/test.sh --setup` installs: where the environment says, else inside the checkout.
+pub(crate) fn installed(variable: &str, place: &str) -> PathBuf {
+    let program = env::var_os(variable).map_or_else(|| checkout().join(place), PathBuf::from);
+    assert!(program.exists(), "{} is missing: run `scripts/test.sh --setup` first", program.display());
+    program
+}

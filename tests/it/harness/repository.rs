@@ -1,0 +1,41 @@
+//! A server with a repository on it.
+
+use rstuf::tuf::bins::Layout;
+
+use super::{artifact::Artifact, ceremony::Ceremony, server::Server};
+
+/// A server that was bootstrapped.
+pub(crate) struct Repository {
+    pub(crate) server: Server,
+    pub(crate) ceremony: Ceremony,
+}
+
+impl Repository {
+    /// Starts a server and bootstraps it.
+    pub(crate) async fn new(layout: Layout, bins: u32) -> Self {
+        Self::on(Server::start(), layout, bins).await
+    }
+
+    /// Bootstraps a server.
+    pub(crate) async fn on(server: Server, layout: Layout, bins: u32) -> Self {
+        let ceremony = Ceremony::hold(&server.scratch("ceremony"), &server.keys(), layout, bins);
+        let api = server.api();
+        let task = api.post("/bootstrap/", &ceremony.payload).await.expect("the server answers").task();
+        api.success(&task).await;
+        Self { server, ceremony }
+    }
+
+    /// Adds artifacts and waits until clients see them.
+    pub(crate) async fn add(&self, artifacts: &[Artifact]) {
+        let api = self.server.api();
+        let task = api.add(artifacts).await.expect("the server answers").task();
+        api.success(&task).await;
+    }
+
+    /// Removes artifacts and waits until clients don't see them any more.
+    pub(crate) async fn remove(&self, paths: &[&str]) {
+        let api = self.server.api();
+        let task = api.remove(paths).await.expect("the server answers").task();
+        api.success(&task).await;
+    }
+}
