@@ -4,6 +4,8 @@ use async_trait::async_trait;
 
 use crate::store::StoreError;
 
+#[cfg(test)]
+pub(crate) mod contract;
 pub mod directory;
 
 /// The public metadata files.
@@ -16,6 +18,8 @@ pub mod directory;
 /// - **Whole.** A reader sees all bytes of a file or no file, at every moment, also while the process is killed. What
 ///   a killed write left behind is invisible to readers and does no harm to later writes.
 /// - **Atomic pointer.** [`point`](Bucket::point) replaces `timestamp.json`: a reader sees the old or the new.
+/// - **Guarded names.** [`create`](Bucket::create) of `timestamp.json`, or of a name that is no plain file name, is
+///   [`StoreError::Broken`]; to [`read`](Bucket::read) such a name finds nothing.
 /// - **Unknown outcome.** A call that returned an error may have taken effect; to call it again is safe.
 ///
 /// Names are made by [`RoleName::file_name`](crate::tuf::name::RoleName::file_name) alone. There is no listing: no
