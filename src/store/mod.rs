@@ -5,8 +5,10 @@ use thiserror::Error;
 pub mod bucket;
 pub mod keys;
 pub mod ledger;
+pub mod lock;
 pub mod results;
 pub mod settings;
+pub mod shared;
 pub(crate) mod sqlite;
 
 /// What went wrong in a store, by what its caller must do.

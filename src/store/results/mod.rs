@@ -1,5 +1,7 @@
 //! The progress of tasks, for `GET /task`.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 
 use crate::{
@@ -7,7 +9,12 @@ use crate::{
     task::{Progress, TaskId},
 };
 
+#[cfg(test)]
+pub(crate) mod contract;
 pub mod sqlite;
+
+/// For how long a finished task is remembered unless it is configured otherwise.
+pub const DEFAULT_EXPIRY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The progress of tasks, kept for a while after they finished.
 ///

@@ -7,6 +7,8 @@ use serde_json::Value;
 
 use crate::store::StoreError;
 
+#[cfg(test)]
+pub(crate) mod contract;
 pub mod sqlite;
 
 /// The name of the setting that tells the state of the bootstrap.
