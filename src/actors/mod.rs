@@ -1,1 +1,191 @@
-//! (to be written)
+//! The actors of a worker.
+//!
+//! ```text
+//!                        Begin   ┌─────────────┐  Wake
+//!              ┌────────────────►│ bootstrap 4 ├───────┐        ┌─────────────┐ Sign ┌──────────────┐
+//!              │                 └─────────────┘       │   ┌───►│ bins 16     ├─────►│ signer 16    │ of bins
+//!  queue  ┌────┴─────┐  Stage    ┌─────────────┐       ▼   │    └─────────────┘      └──────────────┘
+//!  ──────►│ bridge 4 ├──────────►│ intake 16   ├──►┌───────┴─────┐        Sign       ┌──────────────┐ of targets,
+//!         └──────────┘           └──────┬──────┘   │ publisher 16├──────────────────►│ signer 16 ×3 │ snapshot,
+//!                        Wake    ┌──────┴──────┐   └───┬─────┬───┘                   └──────────────┘ timestamp
+//!              ┌ ─ ─ ─ ─ ─ ─ ─ ─ ┤ renewal 4   │       │     │ Project  ┌─────────────┐
+//!              ▼                 └─────────────┘       │     └─────────►│ settings 16 ├──► settings
+//!          publisher             ┌─────────────┐ Report│                └─────────────┘
+//!                     results ◄──┤ reporter 64 │◄──────┘
+//!                                └─────────────┘
+//! ```
+//!
+//! A number is the capacity of a mailbox. `Wake`, `Report` and `Project` say only "look": when a mailbox is full they are
+//! dropped, because a look is already waiting there, and the tick of the renewal looks again. All other messages are
+//! asked with a limit of time, by an actor that has one such question open at a time (the publisher: three).
+//!
+//! What a restart means: nothing is lost by any of them, since the queue or the ledger holds what they work on. All but
+//! the publisher are replaced by a fresh one. When the publisher fails the process ends with a code, so that it starts again from what is stored.
+//!
+//! An actor is a shell around a plain function, which has the name of its file or of its work: `round`, `bins::update`, `signer::sign`,
+//! `reporter::report`, `settings::project`, `bootstrap::prepare`, `intake::work`.
+
+use std::{sync::Arc, time::Duration};
+
+use actix::Actor;
+
+use crate::{
+    clock::Clock,
+    queue::Broker,
+    store::{bucket::Bucket, keys::KeyStore, ledger::Ledger, results::Results, settings as settings_store},
+};
+
+pub mod bins;
+pub mod bootstrap;
+pub mod bridge;
+pub mod intake;
+pub mod publisher;
+pub mod renewal;
+pub mod reporter;
+pub mod round;
+pub mod settings;
+pub mod signer;
+pub mod supervisor;
+
+use self::{
+    bins::Bins,
+    bootstrap::Coordinator,
+    bridge::{Bridge, Close},
+    intake::Intake,
+    publisher::{Crew, Finish, Publisher},
+    renewal::Renewal,
+    reporter::{Report, Reporter},
+    round::Parts,
+    settings::Settings,
+    signer::Signer,
+    supervisor::{OnFailure, Post, StandDown, Supervisor},
+};
+
+/// How long a shutdown waits for the round that is under way.
+const FINISH_LIMIT: Duration = Duration::from_secs(25);
+const REPORT_LIMIT: Duration = Duration::from_secs(3);
+
+/// The stores and settings of a worker.
+#[derive(Clone)]
+pub struct Resources {
+    /// The queue.
+    pub broker: Arc<dyn Broker>,
+    /// The truth.
+    pub ledger: Arc<dyn Ledger>,
+    /// The published files.
+    pub bucket: Arc<dyn Bucket>,
+    /// The settings that the API reads.
+    pub settings: Arc<dyn settings_store::Settings>,
+    /// The progress of tasks.
+    pub results: Arc<dyn Results>,
+    /// The online keys.
+    pub keys: Arc<KeyStore>,
+    /// The time.
+    pub clock: Clock,
+    /// About how many staged changes one round takes.
+    pub batch: usize,
+    /// Between two looks for roles that are due.
+    pub renewal_interval: Duration,
+}
+
+/// A worker that runs.
+pub struct Worker {
+    supervisor: actix::Addr<Supervisor>,
+    bridge: Post<Bridge>,
+    publisher: Post<Publisher>,
+    reporter: Post<Reporter>,
+}
+
+impl Worker {
+    /// Starts all actors on the current arbiter.
+    pub fn start(resources: Resources) -> Self {
+        use OnFailure::{EndProcess, Restart};
+        let Resources { broker, ledger, bucket, settings, results, keys, clock, batch, renewal_interval } = resources;
+        let mut supervisor = Supervisor::default();
+        let mut signer = |name: &'static str| {
+            let store = keys.clone();
+            supervisor.child(name, Restart, move |lifeline| Signer { store: store.clone(), lifeline })
+        };
+        let (targets, snapshot, timestamp, bins) =
+            (signer("targets-signer"), signer("snapshot-signer"), signer("timestamp-signer"), signer("bins-signer"));
+        let bins = {
+            let ledger = ledger.clone();
+            supervisor.child("bins", Restart, move |lifeline| Bins { ledger: ledger.clone(), signer: bins.clone(), lifeline })
+        };
+        let reporter = {
+            let ledger = ledger.clone();
+            supervisor.child("reporter", Restart, move |lifeline| Reporter {
+                ledger: ledger.clone(),
+                results: results.clone(),
+                lifeline,
+            })
+        };
+        let projection = {
+            let (ledger, settings) = (ledger.clone(), settings.clone());
+            supervisor.child("settings", Restart, move |lifeline| Settings {
+                ledger: ledger.clone(),
+                settings: settings.clone(),
+                lifeline,
+            })
+        };
+        let hands = Arc::new(Crew { targets, snapshot, timestamp, bins });
+        let parts = Parts { ledger: ledger.clone(), bucket, hands, clock: clock.clone(), batch };
+        let publisher = {
+            let (projection, reporter) = (projection.clone(), reporter.clone());
+            supervisor.child("publisher", EndProcess, move |lifeline| {
+                Publisher::new(parts.clone(), projection.clone(), reporter.clone(), lifeline)
+            })
+        };
+        let intake = {
+            let (ledger, clock, settings) = (ledger.clone(), clock.clone(), projection);
+            let (publisher, reporter) = (publisher.clone(), reporter.clone());
+            supervisor.child("intake", Restart, move |lifeline| Intake {
+                ledger: ledger.clone(),
+                clock: clock.clone(),
+                publisher: publisher.clone(),
+                reporter: reporter.clone(),
+                settings: settings.clone(),
+                lifeline,
+            })
+        };
+        let coordinator = {
+            let (publisher, reporter) = (publisher.clone(), reporter.clone());
+            supervisor.child("bootstrap", Restart, move |lifeline| Coordinator {
+                ledger: ledger.clone(),
+                settings: settings.clone(),
+                keys: keys.clone(),
+                clock: clock.clone(),
+                publisher: publisher.clone(),
+                reporter: reporter.clone(),
+                lifeline,
+            })
+        };
+        {
+            let (publisher, reporter) = (publisher.clone(), reporter.clone());
+            supervisor.child("renewal", Restart, move |lifeline| Renewal {
+                interval: renewal_interval,
+                publisher: publisher.clone(),
+                reporter: reporter.clone(),
+                lifeline,
+            });
+        }
+        let bridge = supervisor.child("bridge", Restart, move |lifeline| Bridge {
+            broker: broker.clone(),
+            intake: intake.clone(),
+            coordinator: coordinator.clone(),
+            lifeline: Arc::new(lifeline),
+        });
+        Self { supervisor: supervisor.start(), bridge, publisher, reporter }
+    }
+
+    /// Takes no more deliveries, lets the round that is under way end, reports, and returns. At most about half a minute.
+    pub async fn shut_down(self) {
+        // Everything that does not come to its end here is taken up by the next process.
+        let _ = self.supervisor.send(StandDown).await;
+        let _ = self.bridge.ask(Close, REPORT_LIMIT).await;
+        if let Err(error) = self.publisher.ask(Finish, FINISH_LIMIT).await {
+            tracing::warn!(%error, "the last round did not end in time");
+        }
+        let _ = self.reporter.ask(Report, REPORT_LIMIT).await;
+    }
+}

@@ -37,9 +37,9 @@ impl Outcome {
         }
     }
 
-    /// A repository was created by the task `id`.
-    pub fn bootstrapped(id: &str, now: Timestamp) -> Self {
-        let details = json!({ "bootstrap": format!("Bootstrap finished {id}") });
+    /// A repository was created by the task `id`; its operator should know these `notes`.
+    pub fn bootstrapped(id: &str, notes: &[String], now: Timestamp) -> Self {
+        let details = json!({ "bootstrap": format!("Bootstrap finished {id}"), "notes": notes });
         Self::done("bootstrap", "Bootstrap Processed", details, now)
     }
 

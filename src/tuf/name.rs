@@ -77,6 +77,11 @@ impl RoleName {
         Self("targets".to_owned())
     }
 
+    /// Whether this is one of the four roles that every repository has (TUF §2.1).
+    pub fn is_top_level(&self) -> bool {
+        matches!(self.0.as_str(), "root" | "timestamp" | "snapshot" | "targets")
+    }
+
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -37,7 +37,7 @@ pub trait Bucket: Send + Sync {
 }
 
 /// A file that is to be written.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct File {
     /// Its name, without directory.
     pub name: String,

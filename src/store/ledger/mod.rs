@@ -11,7 +11,7 @@ use crate::{
     store::StoreError,
     task::{Progress, TaskId},
     tuf::{
-        bins::Bins,
+        bins::{Bins, Layout},
         change::Changes,
         name::{ArtifactPath, RoleName, Version},
         snapshot::MetaFile,
@@ -40,7 +40,10 @@ pub trait Ledger: Send + Sync {
     /// as it is, and told as it is.
     async fn stage(&self, requests: Vec<Request>, now: Timestamp) -> Result<Vec<(TaskId, Progress)>, StoreError>;
 
-    /// The repository, `None` before a bootstrap was recorded.
+    /// The settings of the repository, `None` before a bootstrap was recorded.
+    async fn settings(&self) -> Result<Option<RepositorySettings>, StoreError>;
+
+    /// The repository, `None` before a bootstrap was recorded. With explicit bins this is megabytes.
     async fn repository(&self) -> Result<Option<Repository>, StoreError>;
 
     /// The head, `None` before the first publication.
@@ -60,8 +63,9 @@ pub trait Ledger: Send + Sync {
     /// Its changes are applied, and the tasks of which nothing is left to publish are finished.
     async fn commit(&self, plan: &Plan, publication: Publication, now: Timestamp) -> Result<Head, StoreError>;
 
-    /// When the next role is due.
-    async fn next_renewal(&self) -> Result<Option<Timestamp>, StoreError>;
+    /// Finishes the youngest task that stages a change of `role` up to `through`, as refused for this reason, and drops all
+    /// of its changes. `None` when there is none.
+    async fn refuse(&self, role: &RoleName, through: i64, reason: String, now: Timestamp) -> Result<Option<TaskId>, StoreError>;
 
     /// Finished tasks that were not reported yet, at most `limit`.
     async fn unreported(&self, limit: usize) -> Result<Vec<(TaskId, Progress)>, StoreError>;
@@ -148,6 +152,8 @@ pub struct NewRepository {
     pub settings: RepositorySettings,
     /// The `delegations` of its `targets`.
     pub delegations: Value,
+    /// What its operator should know; told with the result of the task.
+    pub notes: Vec<String>,
     /// Its first root, the bytes that are published.
     pub root: Vec<u8>,
     /// Every role that is to be signed: `targets`, `snapshot`, `timestamp` and all delegated ones.
@@ -161,13 +167,21 @@ pub struct RepositorySettings {
     pub expirations: BTreeMap<String, u32>,
     /// The number of bins as it was asked for, before rounding.
     pub number_of_delegated_bins: u32,
-    /// The hash bins.
-    pub bins: Bins,
+    /// How the bins are written into `targets`.
+    pub layout: Layout,
     /// The number of signatures on the root that was submitted.
     pub root_num_keys: u32,
 }
 
 impl RepositorySettings {
+    /// The hash bins.
+    ///
+    /// # Errors
+    /// [`StoreError::Broken`] when their number, which was checked when it was recorded, can't be.
+    pub fn bins(&self) -> Result<Bins, StoreError> {
+        Bins::new(self.number_of_delegated_bins, self.layout).map_err(|error| StoreError::Broken(error.to_string()))
+    }
+
     /// For how many days `role` is valid from a signature on.
     pub fn days(&self, role: &RoleName) -> u32 {
         let own = self.expirations.get(role.as_str());

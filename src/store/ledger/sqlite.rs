@@ -8,7 +8,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
-use super::{Head, Ledger, Plan, Publication, Repository, Request};
+use super::{Head, Ledger, Plan, Publication, Repository, RepositorySettings, Request};
 use crate::{
     store::{
         StoreError,
@@ -74,6 +74,10 @@ impl Ledger for SqliteLedger {
         self.transaction(move |tx| requests.into_iter().map(|request| requests::stage(tx, request, now)).collect()).await
     }
 
+    async fn settings(&self) -> Result<Option<RepositorySettings>, StoreError> {
+        self.read(read::settings).await
+    }
+
     async fn repository(&self) -> Result<Option<Repository>, StoreError> {
         self.read(read::repository).await
     }
@@ -99,8 +103,9 @@ impl Ledger for SqliteLedger {
         self.transaction(move |tx| rounds::commit(tx, plan, publication, now)).await
     }
 
-    async fn next_renewal(&self) -> Result<Option<Timestamp>, StoreError> {
-        self.read(read::next_renewal).await
+    async fn refuse(&self, role: &RoleName, through: i64, reason: String, now: Timestamp) -> Result<Option<TaskId>, StoreError> {
+        let role = role.clone();
+        self.transaction(move |tx| rounds::refuse(tx, &role, through, reason, now)).await
     }
 
     async fn unreported(&self, limit: usize) -> Result<Vec<(TaskId, Progress)>, StoreError> {

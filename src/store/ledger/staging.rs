@@ -64,7 +64,7 @@ pub(super) fn record<K: Known>(known: &K, task: &TaskId, work: Work, now: Timest
         Work::Create(new) => match repository {
             Some(other) => Record::finished(Outcome::refused(action, format!("Bootstrap state is {other}"), now)),
             None => Record {
-                progress: Progress::Finished(Outcome::bootstrapped(task.as_str(), now)),
+                progress: Progress::Finished(Outcome::bootstrapped(task.as_str(), &new.notes, now)),
                 roles: new.roles.iter().map(|role| role.to_string()).collect(),
                 effect: Effect::Create(new),
             },

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, types::FromSqlError};
 use serde_json::Value;
 
@@ -10,7 +9,7 @@ use super::{ended, from_json, path, role, version};
 use crate::{
     store::{
         StoreError,
-        ledger::{Head, Repository},
+        ledger::{Head, Repository, RepositorySettings},
     },
     task::{Progress, TaskId},
     tuf::{
@@ -18,6 +17,12 @@ use crate::{
         snapshot::MetaFile,
     },
 };
+
+pub(super) fn settings(connection: &Connection) -> Result<Option<RepositorySettings>, StoreError> {
+    let mut query = connection.prepare_cached("select settings from repository")?;
+    let text: Option<String> = query.query_row([], |row| row.get(0)).optional()?;
+    text.as_deref().map(from_json).transpose()
+}
 
 pub(super) fn repository(connection: &Connection) -> Result<Option<Repository>, StoreError> {
     let sql = "select task_id, settings, delegations, root, targets from repository";
@@ -70,11 +75,6 @@ pub(super) fn published(connection: &Connection) -> Result<BTreeMap<RoleName, Me
         published.insert(role(row.get_ref(0)?.as_str().map_err(unexpected)?)?, meta);
     }
     Ok(published)
-}
-
-pub(super) fn next_renewal(connection: &Connection) -> Result<Option<Timestamp>, StoreError> {
-    let seconds: Option<i64> = connection.query_row("select min(renew_at) from roles", [], |row| row.get(0))?;
-    Ok(seconds.and_then(|seconds| Timestamp::from_second(seconds).ok()))
 }
 
 pub(super) fn unreported(connection: &Connection, limit: usize) -> Result<Vec<(TaskId, Progress)>, StoreError> {

@@ -6,12 +6,12 @@ use jiff::Timestamp;
 use rusqlite::{OptionalExtension, Transaction, params};
 use serde_json::Value;
 
-use super::{ended, from_json, to_json};
+use super::{ended, read, to_json};
 use crate::{
     store::{
         StoreError,
         ledger::{
-            NewRepository, RepositorySettings, Request, Visibility,
+            NewRepository, Request, Visibility,
             staging::{self, Effect, Known},
         },
     },
@@ -113,15 +113,10 @@ fn release(tx: &Transaction<'_>, task: &TaskId) -> Result<(), StoreError> {
 }
 
 fn set_expirations(tx: &Transaction<'_>, days: BTreeMap<String, u32>) -> Result<(), StoreError> {
-    let mut settings = settings(tx)?;
+    let Some(mut settings) = read::settings(tx)? else { return Ok(()) };
     settings.expirations.extend(days);
     tx.execute("update repository set settings = ?1", [to_json(&settings)?])?;
     Ok(())
-}
-
-fn settings(tx: &Transaction<'_>) -> Result<RepositorySettings, StoreError> {
-    let text: String = tx.query_row("select settings from repository", [], |row| row.get(0))?;
-    from_json(&text)
 }
 
 /// The ledger as it is within a transaction.
@@ -159,6 +154,6 @@ impl Known for Ledger<'_> {
     }
 
     fn expirations(&self) -> Result<BTreeSet<String>, StoreError> {
-        Ok(settings(self.0)?.expirations.into_keys().collect())
+        Ok(read::settings(self.0)?.map(|settings| settings.expirations.into_keys().collect()).unwrap_or_default())
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use rusqlite::{Transaction, params};
+use rusqlite::{OptionalExtension, Transaction, params};
 use serde_json::Value;
 
 use super::{from_json, number, path, read, role, to_json, version};
@@ -12,6 +12,7 @@ use crate::{
         StoreError,
         ledger::{Head, Plan, Publication},
     },
+    task::{Outcome, Progress, TaskId},
     tuf::{
         change::{self, Change, Changes, Staged},
         name::{RoleName, Version},
@@ -147,4 +148,29 @@ fn finish_tasks(tx: &Transaction<'_>, plan: &Plan, now: Timestamp) -> Result<(),
         tx.execute(sql, [now.as_microsecond()])?;
     }
     Ok(())
+}
+
+pub(super) fn refuse(
+    tx: &Transaction<'_>,
+    role: &RoleName,
+    through: i64,
+    reason: String,
+    now: Timestamp,
+) -> Result<Option<TaskId>, StoreError> {
+    let row = tx
+        .query_row(
+            "select task_id, action from staged join roles on roles.id = staged.role join tasks on tasks.id = task_id
+             where name = ?1 and sequence <= ?2 order by sequence desc limit 1",
+            params![role.as_str(), through],
+            |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)),
+        )
+        .optional()?;
+    let Some((task, action)) = row else { return Ok(None) };
+    let progress = to_json(&Progress::Finished(Outcome::refused(&action, reason, now)))?;
+    tx.execute("delete from staged where task_id = ?1", [&task])?;
+    tx.execute(
+        "update tasks set progress = ?2, finished_at = ?3 where id = ?1",
+        params![task, progress, now.as_microsecond()],
+    )?;
+    Ok(Some(TaskId::from_text(task)))
 }

@@ -1,0 +1,170 @@
+//! Brings hash bins, and later every delegated role that is online, to a new version.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use actix::prelude::*;
+use jiff::Timestamp;
+use thiserror::Error;
+use tokio::task::{JoinError, spawn_blocking};
+
+use super::{
+    signer::{Sign, SignError, Signer, SigningKeys},
+    supervisor::{Lifeline, Post, Unreachable},
+};
+use crate::{
+    store::{StoreError, bucket::File, ledger::Ledger},
+    tuf::{
+        change::{self, Change},
+        delegation::Delegations,
+        expiry,
+        limits::{self, Length},
+        name::{ArtifactPath, RoleName, Version},
+        targets,
+        verify::{self, VerifyError},
+    },
+};
+
+/// How long signing a batch of bins may take.
+const SIGN_LIMIT: Duration = Duration::from_secs(120);
+
+/// Roles to bring to a new version.
+#[derive(Debug, Clone)]
+pub struct Order {
+    /// The roles with their new versions.
+    pub roles: Vec<(RoleName, Version)>,
+    /// The changes of some of them.
+    pub changes: BTreeMap<RoleName, BTreeMap<ArtifactPath, Change>>,
+    /// From when on they are valid.
+    pub now: Timestamp,
+    /// For how many days.
+    pub days: u32,
+    /// Who delegates to them, and so checks them.
+    pub delegations: Arc<Delegations>,
+    /// The keys that sign them.
+    pub keys: Arc<SigningKeys>,
+}
+
+/// A role of an order, ready to be written.
+#[derive(Debug, Clone)]
+pub struct Updated {
+    /// Its name.
+    pub role: RoleName,
+    /// Its version.
+    pub version: Version,
+    /// When it expires.
+    pub expires: Timestamp,
+    /// Its file.
+    pub file: File,
+}
+
+/// A file that is larger than some client reads.
+#[derive(Debug, Error)]
+#[error("{role} would have {bytes} bytes, more than {clients} will read; it needs more bins or fewer artifacts")]
+pub struct TooLarge {
+    /// The role.
+    pub role: RoleName,
+    /// Its size.
+    pub bytes: usize,
+    /// The clients that would refuse it.
+    pub clients: String,
+}
+
+/// Why roles could not be brought to a new version.
+#[derive(Debug, Error)]
+pub enum UpdateError {
+    /// The ledger could not be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// They could not be signed.
+    #[error(transparent)]
+    Sign(#[from] SignError),
+    /// A client would refuse a file.
+    #[error("{0} would be refused by clients: {1}")]
+    Refused(RoleName, VerifyError),
+    /// A client would not read a file so large.
+    #[error(transparent)]
+    TooLarge(#[from] TooLarge),
+    /// An actor that is needed did not answer.
+    #[error(transparent)]
+    Unreachable(#[from] Unreachable),
+    /// A thread that was needed is gone.
+    #[error("building broke off: {0}")]
+    Thread(#[from] JoinError),
+}
+
+/// Reads what the roles of an order list, applies the changes, has the result signed by `sign`, and checks it as a client does.
+///
+/// # Errors
+/// [`UpdateError`]; then nothing is returned, and nothing was written anywhere.
+pub async fn update<S>(ledger: &dyn Ledger, sign: impl FnOnce(Vec<serde_json::Value>) -> S, order: Order) -> Result<Vec<Updated>, UpdateError>
+where
+    S: Future<Output = Result<Vec<Vec<u8>>, UpdateError>>,
+{
+    let names = order.roles.iter().map(|(role, _)| role.clone()).collect();
+    let listed = ledger.artifacts(names).await?;
+    let expires = expiry::expires(order.now, order.days);
+    let (order, drafts) = spawn_blocking(move || {
+        let drafts: Vec<_> = order.roles.iter().zip(listed).map(|((role, version), listed)| {
+            let listed = match order.changes.get(role) {
+                Some(changes) => change::apply(listed, changes),
+                None => listed,
+            };
+            targets::render(*version, expires, &listed, None)
+        }).collect();
+        (order, drafts)
+    })
+    .await?;
+    let files = sign(drafts).await?;
+    spawn_blocking(move || order.roles.iter().zip(files).map(|((role, version), bytes)| {
+        check(&order, role, *version, &bytes)?;
+        let file = File { name: role.file_name(*version), bytes };
+        Ok(Updated { role: role.clone(), version: *version, expires, file })
+    }).collect())
+    .await?
+}
+
+/// Refuses what some client would not read.
+pub(super) fn within_limits(role: &RoleName, bytes: &[u8], length: Length) -> Result<(), TooLarge> {
+    let clients = limits::too_large(role, bytes.len() as u64, length);
+    if clients.is_empty() {
+        return Ok(());
+    }
+    Err(TooLarge { role: role.clone(), bytes: bytes.len(), clients: clients.join(", ") })
+}
+
+fn check(order: &Order, role: &RoleName, version: Version, bytes: &[u8]) -> Result<(), UpdateError> {
+    within_limits(role, bytes, Length::Unsigned)?;
+    verify::verify_delegated(&order.delegations, role, bytes, version, order.now)
+        .map_err(|error| UpdateError::Refused(role.clone(), error))
+}
+
+/// Bring these roles to a new version.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Vec<Updated>, UpdateError>")]
+pub struct Update(pub Order);
+
+/// The bin updater. Restarting it loses nothing: what it was asked is asked again by the next round.
+pub struct Bins {
+    /// Where the published artifacts are.
+    pub ledger: Arc<dyn Ledger>,
+    /// Signs the bins.
+    pub signer: Post<Signer>,
+    /// Tells the supervisor when this is gone.
+    pub lifeline: Lifeline,
+}
+
+impl Actor for Bins {
+    type Context = Context<Self>;
+}
+
+impl Handler<Update> for Bins {
+    type Result = ResponseFuture<Result<Vec<Updated>, UpdateError>>;
+
+    fn handle(&mut self, Update(order): Update, _: &mut Self::Context) -> Self::Result {
+        let (ledger, signer, keys) = (self.ledger.clone(), self.signer.clone(), order.keys.clone());
+        Box::pin(async move {
+            let sign = |drafts| async move { Ok(signer.ask(Sign { keys, drafts }, SIGN_LIMIT).await??) };
+            update(ledger.as_ref(), sign, order).await
+        })
+    }
+}

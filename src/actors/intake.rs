@@ -1,0 +1,183 @@
+//! Records tasks in the ledger: from then on the ledger owns them.
+
+use std::sync::Arc;
+
+use actix::prelude::*;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::{
+    publisher::{Publisher, Wake},
+    reporter::{Report, Reporter, Waiting},
+    settings::{Project, Settings},
+    supervisor::{Lifeline, Post},
+};
+use crate::{
+    clock::Clock,
+    store::{
+        StoreError,
+        ledger::{Ledger, Request, Visibility, Work},
+    },
+    task::{AddArtifacts, Artifact, Job, Outcome, Progress, RemoveArtifacts, TaskId},
+    tuf::{bins::Bins, name::ArtifactPath},
+};
+
+/// A job that came out of the queue.
+#[derive(Debug)]
+pub struct Arrived {
+    /// The task.
+    pub task: TaskId,
+    /// When the API accepted it.
+    pub accepted_at: Timestamp,
+    /// What it asks for.
+    pub job: Job,
+}
+
+/// Turns a job into what the ledger is asked to record. `bins` are those of the repository, if there is one.
+///
+/// A bootstrap is not for here: its coordinator has more to check.
+pub fn work(task: &TaskId, job: Job, bins: Option<Bins>, now: Timestamp) -> Work {
+    let action = job.action();
+    match (job, bins) {
+        (Job::AddArtifacts(add), Some(bins)) => {
+            let visibility = visibility(add.publish_artifacts);
+            let AddArtifacts { artifacts, add_task_id_to_custom, .. } = add;
+            let tag = add_task_id_to_custom.then_some(task);
+            let artifacts = artifacts.into_iter().map(|artifact| {
+                let info = info(&artifact, tag);
+                (bins.role_for(&artifact.path), artifact.path, info)
+            });
+            Work::Add { artifacts: artifacts.collect(), invalid: Vec::new(), visibility }
+        }
+        (Job::RemoveArtifacts(RemoveArtifacts { artifacts, publish_artifacts }), Some(bins)) => {
+            let place = |text: String| {
+                let path = ArtifactPath::parse(&text).ok();
+                (text, path.map(|path| (bins.role_for(&path), path)))
+            };
+            Work::Remove { paths: artifacts.into_iter().map(place).collect(), visibility: visibility(publish_artifacts) }
+        }
+        (Job::PublishArtifacts, Some(_)) => Work::Release,
+        (Job::UpdateSettings(update), Some(_)) => Work::SetExpirations(update.settings.expiration),
+        (Job::Bootstrap(_), _) | (_, None) => {
+            let outcome = Outcome::refused(action, "it requires a finished bootstrap", now);
+            Work::Nothing { action, progress: Progress::Finished(outcome) }
+        }
+    }
+}
+
+fn visibility(publish: bool) -> Visibility {
+    if publish { Visibility::NextRound } else { Visibility::Held }
+}
+
+/// The target information of an artifact (TUF §4.5). A member of `custom` that the publisher set itself stays.
+fn info(artifact: &Artifact, tag: Option<&TaskId>) -> Value {
+    let mut info = json!({ "hashes": artifact.info.hashes, "length": artifact.info.length });
+    let mut custom = artifact.info.custom.clone();
+    if let Some(task) = tag {
+        custom.get_or_insert_default().entry("added_by_task_id").or_insert_with(|| json!(task));
+    }
+    if let Some(custom) = custom {
+        info["custom"] = Value::Object(custom);
+    }
+    info
+}
+
+/// Record these jobs, in this order.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<(), StoreError>")]
+pub struct Stage(pub Vec<Arrived>);
+
+/// The intake. Restarting it loses nothing: what was not recorded is delivered again.
+pub struct Intake {
+    /// Where tasks are recorded.
+    pub ledger: Arc<dyn Ledger>,
+    /// The time.
+    pub clock: Clock,
+    /// Publishes what is recorded.
+    pub publisher: Post<Publisher>,
+    /// Tells how tasks go.
+    pub reporter: Post<Reporter>,
+    /// Shows new settings.
+    pub settings: Post<Settings>,
+    /// Tells the supervisor when this is gone.
+    pub lifeline: Lifeline,
+}
+
+impl Actor for Intake {
+    type Context = Context<Self>;
+}
+
+impl Handler<Stage> for Intake {
+    type Result = ResponseFuture<Result<(), StoreError>>;
+
+    fn handle(&mut self, Stage(arrived): Stage, _: &mut Self::Context) -> Self::Result {
+        let (ledger, clock) = (self.ledger.clone(), self.clock.clone());
+        let (publisher, reporter, settings) = (self.publisher.clone(), self.reporter.clone(), self.settings.clone());
+        Box::pin(async move {
+            let now = clock.now();
+            let bins = ledger.settings().await?.map(|settings| settings.bins()).transpose()?;
+            let changes_settings = arrived.iter().any(|arrived| matches!(arrived.job, Job::UpdateSettings(_)));
+            let request = |Arrived { task, accepted_at, job }| {
+                let work = work(&task, job, bins, now);
+                Request { task, accepted_at, work }
+            };
+            let recorded = ledger.stage(arrived.into_iter().map(request).collect(), now).await?;
+            if changes_settings {
+                settings.tell(Project);
+            }
+            let (waiting, finished): (Vec<_>, Vec<_>) =
+                recorded.into_iter().partition(|(_, progress)| matches!(progress, Progress::Running { .. }));
+            if !waiting.is_empty() {
+                reporter.tell(Waiting(waiting));
+                publisher.tell(Wake);
+            }
+            if !finished.is_empty() {
+                reporter.tell(Report);
+            }
+            Ok(())
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{task::ArtifactInfo, tuf::bins::Layout};
+
+    fn add(custom: Option<Value>, tagged: bool) -> Value {
+        let custom = custom.and_then(|custom| custom.as_object().cloned());
+        let hashes = [("sha256".to_owned(), "aa".to_owned())].into();
+        let path = ArtifactPath::parse("a/b").expect("a path");
+        let artifact = Artifact { info: ArtifactInfo { length: 1, hashes, custom }, path };
+        let job = AddArtifacts { artifacts: vec![artifact], add_task_id_to_custom: tagged, publish_artifacts: true };
+        let bins = Bins::new(2, Layout::Succinct).expect("bins");
+        let now = "2026-01-01T00:00:00Z".parse().expect("a time");
+        match work(&TaskId::from_text("t1"), Job::AddArtifacts(job), Some(bins), now) {
+            Work::Add { mut artifacts, .. } => artifacts.remove(0).2,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_task_id_is_added_to_custom_when_it_is_asked_for_and_not_there() {
+        let plain = json!({ "hashes": { "sha256": "aa" }, "length": 1 });
+        assert_eq!(add(None, false), plain);
+        let with = |custom: Value| {
+            let mut info = plain.clone();
+            info["custom"] = custom;
+            info
+        };
+        assert_eq!(add(None, true), with(json!({ "added_by_task_id": "t1" })));
+        assert_eq!(add(Some(json!({ "x": 1 })), true), with(json!({ "x": 1, "added_by_task_id": "t1" })));
+        let own = json!({ "added_by_task_id": "mine" });
+        assert_eq!(add(Some(own.clone()), true), with(own));
+        assert_eq!(add(Some(json!({})), false), with(json!({})));
+    }
+
+    #[test]
+    fn before_a_bootstrap_nothing_is_staged() {
+        let now = "2026-01-01T00:00:00Z".parse().expect("a time");
+        let work = work(&TaskId::from_text("t1"), Job::PublishArtifacts, None, now);
+        assert!(matches!(work, Work::Nothing { action: "publish_artifacts", progress: Progress::Finished(o) } if !o.status));
+    }
+}

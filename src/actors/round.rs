@@ -1,0 +1,184 @@
+//! The round: the one place where metadata changes.
+//!
+//! One function, from top to bottom: plan, build and sign, write, commit, point. What is true between the steps:
+//!
+//! - After the *plan* the versions of this round are given out. If the process ends from here on, they are never used again.
+//! - After each *write* there are files to which nothing refers. They stay, and do no harm.
+//! - After the *commit* the round has happened. If the process ends here, clients do not see it yet; the next round, or the
+//!   start of the next process, points to it with the bytes that the commit stored.
+//! - After the *point* clients see it. Only now tasks may be reported as done.
+//!
+//! Of two publishers that work at once, the commit of one is lost, and its files are among those that do no harm.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde_json::Value;
+use thiserror::Error;
+
+use self::{draft::Draft, memory::Known};
+pub use self::memory::Memory;
+use super::{
+    bins::{Order, UpdateError, Updated},
+    signer::SigningKeys,
+};
+use crate::{
+    clock::Clock,
+    store::{
+        StoreError,
+        bucket::Bucket,
+        ledger::{Head, Ledger, Publication},
+    },
+    task::TaskId,
+    tuf::{
+        name::{RoleName, Version},
+        verify::VerifyError,
+        wire::Metadata,
+    },
+};
+
+mod draft;
+mod memory;
+
+const TIMESTAMP: &str = "timestamp.json";
+
+/// What a round works on.
+#[derive(Clone)]
+pub struct Parts {
+    /// The truth.
+    pub ledger: Arc<dyn Ledger>,
+    /// The published files.
+    pub bucket: Arc<dyn Bucket>,
+    /// Who signs.
+    pub hands: Arc<dyn Hands>,
+    /// The time.
+    pub clock: Clock,
+    /// About how many staged changes one round takes.
+    pub batch: usize,
+}
+
+/// The work that a round gives to others.
+#[async_trait]
+pub trait Hands: Send + Sync {
+    /// Signs one top-level role and returns its file.
+    async fn sign(&self, role: &RoleName, keys: Arc<SigningKeys>, signed: Value) -> Result<Vec<u8>, UpdateError>;
+
+    /// Brings delegated roles to a new version.
+    async fn update(&self, order: Order) -> Result<Vec<Updated>, UpdateError>;
+}
+
+/// What a round did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Done {
+    /// There was nothing to do.
+    Nothing,
+    /// Clients see a new state.
+    Published {
+        /// The head that they see.
+        head: Head,
+        /// The roles that were published.
+        roles: usize,
+        /// Whether `targets` was among them.
+        targets: bool,
+    },
+    /// A task asked for what no client would read; it was finished as refused and the rest waits for the next round.
+    Refused(TaskId),
+}
+
+/// Why a round failed. Whatever it was, nothing was half done, and another round may follow.
+#[derive(Debug, Error)]
+pub enum RoundError {
+    /// A store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Roles could not be built or signed.
+    #[error(transparent)]
+    Update(#[from] UpdateError),
+    /// What was built would be refused by clients.
+    #[error("the new metadata would be refused by clients: {0}")]
+    Refused(#[from] VerifyError),
+}
+
+/// Publishes what is staged and what is due.
+///
+/// # Errors
+/// [`RoundError`]. After [`StoreError::Unavailable`] and [`StoreError::Lost`] a new round is in order, after
+/// [`StoreError::Broken`] the process must end.
+pub async fn round(parts: &Parts, memory: &mut Memory) -> Result<Done, RoundError> {
+    // An earlier round may have ended between its commit and its point.
+    finish(parts.ledger.as_ref(), parts.bucket.as_ref()).await?;
+
+    // Plan: the versions are given out.
+    let now = parts.clock.now();
+    let Some(plan) = parts.ledger.plan(now, parts.batch).await? else { return Ok(Done::Nothing) };
+    let known = memory.take(parts.ledger.as_ref(), plan.base).await?;
+
+    // Build, sign, write: nothing refers to these files yet.
+    let draft = match Draft::build(parts, &plan, known, now).await {
+        Err(RoundError::Update(UpdateError::TooLarge(too_large))) => {
+            let reason = too_large.to_string();
+            return match parts.ledger.refuse(&too_large.role, plan.through, reason, now).await? {
+                Some(task) => Ok(Done::Refused(task)),
+                None => Err(UpdateError::TooLarge(too_large).into()),
+            };
+        }
+        built => built?,
+    };
+    let Draft { known, roles, targets, timestamp, files, .. } = draft;
+    parts.bucket.create(files).await?;
+
+    // Commit: the round has happened.
+    let (count, has_targets) = (roles.len(), targets.is_some());
+    let head = parts.ledger.commit(&plan, Publication { roles, targets, timestamp }, parts.clock.now()).await?;
+
+    // Point: clients see it.
+    point(parts.ledger.as_ref(), parts.bucket.as_ref(), &head).await?;
+    memory.keep(known, head.sequence);
+    Ok(Done::Published { head, roles: count, targets: has_targets })
+}
+
+/// Does the last step of the last round once more, if it did not come through.
+///
+/// # Errors
+/// [`StoreError::Broken`] when the bucket is ahead of the ledger: it belongs to another one.
+pub async fn finish(ledger: &dyn Ledger, bucket: &dyn Bucket) -> Result<(), StoreError> {
+    match ledger.head().await? {
+        Some(head) => point(ledger, bucket, &head).await,
+        None => match bucket.read(TIMESTAMP).await? {
+            Some(bytes) if ledger.head().await?.is_none() => Err(ahead(version_of(&bytes), None)),
+            _ => Ok(()),
+        },
+    }
+}
+
+/// Puts the timestamp of `head` into the bucket, unless it or a newer one is there.
+async fn point(ledger: &dyn Ledger, bucket: &dyn Bucket, head: &Head) -> Result<(), StoreError> {
+    let Some(there) = bucket.read(TIMESTAMP).await? else { return bucket.point(head.timestamp.clone()).await };
+    if there == head.timestamp {
+        return Ok(());
+    }
+    match version_of(&there) {
+        Some(version) if version >= head.version => {
+            // Another worker may have been quicker; then the ledger knows that version by now.
+            let known = ledger.head().await?;
+            match known {
+                Some(known) if known.version >= version && known.version > head.version => Ok(()),
+                _ => Err(ahead(Some(version), Some(head.version))),
+            }
+        }
+        _ => bucket.point(head.timestamp.clone()).await,
+    }
+}
+
+fn version_of(timestamp: &[u8]) -> Option<Version> {
+    Some(Metadata::parse(timestamp).ok()?.header().ok()?.version)
+}
+
+fn ahead(bucket: Option<Version>, ledger: Option<Version>) -> StoreError {
+    let text = |version: Option<Version>| version.map_or("none".to_owned(), |version| version.to_string());
+    StoreError::Broken(format!(
+        "the bucket has timestamp version {}, the ledger {}: they do not belong together, nothing is published",
+        text(bucket),
+        text(ledger),
+    ))
+}

@@ -1,0 +1,178 @@
+//! Builds and signs what a plan says, and checks it as a client does.
+
+use std::collections::BTreeMap;
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::{Parts, RoundError, memory::Known};
+use crate::{
+    actors::bins::{Order, Updated, within_limits},
+    store::{
+        StoreError,
+        bucket::File,
+        ledger::{Plan, PublishedRole, RepositorySettings},
+    },
+    tuf::{
+        expiry,
+        limits::Length,
+        name::{RoleName, Version},
+        snapshot::{self, MetaFile},
+        targets, timestamp,
+        wire::RoleType,
+    },
+};
+
+/// Delegated roles that are built, signed and written together.
+const CHUNK: usize = 256;
+/// Chunks that are worked on at once: one is signed while another is written.
+const CHUNKS_AT_ONCE: usize = 3;
+
+/// The new files of a round.
+pub(super) struct Draft<'a> {
+    parts: &'a Parts,
+    settings: RepositorySettings,
+    now: Timestamp,
+    /// What will be known when this is published.
+    pub known: Known,
+    /// The roles that were built.
+    pub roles: Vec<PublishedRole>,
+    /// The new `targets`, when it changed.
+    pub targets: Option<Vec<u8>>,
+    /// The new timestamp.
+    pub timestamp: Vec<u8>,
+    /// The versioned files that are not written yet.
+    pub files: Vec<File>,
+}
+
+impl<'a> Draft<'a> {
+    /// Builds all that `plan` says. Of many delegated roles most are written already when this returns.
+    pub async fn build(parts: &'a Parts, plan: &Plan, known: Known, now: Timestamp) -> Result<Self, RoundError> {
+        let Some(settings) = parts.ledger.settings().await? else {
+            return Err(StoreError::Broken("a plan without a repository".into()).into());
+        };
+        let mut draft = Self {
+            parts,
+            settings,
+            now,
+            known,
+            roles: Vec::with_capacity(plan.roles.len()),
+            targets: None,
+            timestamp: Vec::new(),
+            files: Vec::new(),
+        };
+        draft.delegated(plan).await?;
+        if let Some(version) = plan.version_of(&RoleName::targets()) {
+            draft.targets = Some(draft.targets(version).await?);
+        }
+        let mut snapshot = None;
+        if let Some(version) = plan.version_of(&RoleName::snapshot()) {
+            snapshot = Some(draft.snapshot(version).await?);
+        }
+        let version = plan.version_of(&RoleName::timestamp());
+        let version = version.ok_or_else(|| StoreError::Broken("a plan without a timestamp".into()))?;
+        draft.timestamp = draft.timestamp(version).await?;
+        draft.known.check([Some(&draft.timestamp), snapshot.as_deref(), draft.targets.as_deref()], now)?;
+        if plan.base == 0 {
+            let name = RoleName::root().file_name(Version::FIRST);
+            draft.files.push(File { name, bytes: draft.known.root.clone() });
+        }
+        Ok(draft)
+    }
+
+    async fn delegated(&mut self, plan: &Plan) -> Result<(), RoundError> {
+        let roles: Vec<_> = plan.roles.iter().filter(|(role, _)| !role.is_top_level()).collect();
+        let orders: Vec<_> = roles.chunks(CHUNK).map(|chunk| self.order(plan, chunk)).collect();
+        let is_one_batch = orders.len() == 1;
+        let (parts, now) = (self.parts, self.now);
+        let mut updates = stream::iter(orders)
+            .map(|order| async move {
+                let mut updated = parts.hands.update(order).await?;
+                if !is_one_batch {
+                    let files = updated.iter_mut().map(|role| std::mem::take(&mut role.file)).collect();
+                    parts.bucket.create(files).await?;
+                }
+                Ok::<_, RoundError>(updated)
+            })
+            .buffer_unordered(CHUNKS_AT_ONCE);
+        while let Some(updated) = updates.try_next().await? {
+            for Updated { role, version, expires, file } in updated {
+                let meta = MetaFile::version_only(version);
+                self.known.published.insert(role.clone(), meta.clone());
+                self.roles.push(published(role, version, meta, now, expires));
+                if is_one_batch {
+                    self.files.push(file);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn order(&self, plan: &Plan, chunk: &[&(RoleName, Version)]) -> Order {
+        let changes = |(role, _): &&(RoleName, Version)| Some((role.clone(), plan.changes.get(role)?.clone()));
+        Order {
+            roles: chunk.iter().map(|role| (*role).clone()).collect(),
+            changes: chunk.iter().filter_map(changes).collect::<BTreeMap<_, _>>(),
+            now: self.now,
+            days: chunk.first().map_or(1, |(role, _)| self.settings.days(role)),
+            delegations: self.known.delegations.clone(),
+            keys: self.known.delegated_keys.clone(),
+        }
+    }
+
+    async fn targets(&mut self, version: Version) -> Result<Vec<u8>, RoundError> {
+        let Some(repository) = self.parts.ledger.repository().await? else {
+            return Err(StoreError::Broken("a plan without a repository".into()).into());
+        };
+        let render = |expires| targets::render(version, expires, &[], Some(&repository.delegations));
+        self.top_level(RoleType::Targets, version, render).await
+    }
+
+    async fn snapshot(&mut self, version: Version) -> Result<Vec<u8>, RoundError> {
+        let expires = self.expires(&RoleName::snapshot());
+        let listed = self.known.published.iter().filter(|(role, _)| !matches!(role.as_str(), "snapshot" | "timestamp"));
+        let signed = snapshot::render(version, expires, listed.map(|(role, meta)| (role, meta.clone())));
+        self.top_level(RoleType::Snapshot, version, |_| signed).await
+    }
+
+    async fn timestamp(&mut self, version: Version) -> Result<Vec<u8>, RoundError> {
+        let snapshot = self.known.published.get("snapshot").cloned();
+        let snapshot = snapshot.ok_or_else(|| StoreError::Broken("a head without a snapshot".into()))?;
+        self.top_level(RoleType::Timestamp, version, |expires| timestamp::render(version, expires, &snapshot)).await
+    }
+
+    /// Signs a top-level role, and notes it.
+    async fn top_level(
+        &mut self,
+        type_: RoleType,
+        version: Version,
+        render: impl FnOnce(Timestamp) -> Value,
+    ) -> Result<Vec<u8>, RoundError> {
+        let (role, length) = match type_ {
+            RoleType::Timestamp => (RoleName::timestamp(), Length::Unsigned),
+            RoleType::Snapshot => (RoleName::snapshot(), Length::Signed),
+            RoleType::Targets => (RoleName::targets(), Length::Signed),
+            RoleType::Root => (RoleName::root(), Length::Unsigned),
+        };
+        let expires = self.expires(&role);
+        let bytes = self.parts.hands.sign(&role, self.known.keys(type_), render(expires)).await?;
+        within_limits(&role, &bytes, length).map_err(crate::actors::bins::UpdateError::from)?;
+        let meta = MetaFile::of(version, &bytes);
+        self.known.published.insert(role.clone(), meta.clone());
+        if type_ != RoleType::Timestamp {
+            self.files.push(File { name: role.file_name(version), bytes: bytes.clone() });
+        }
+        self.roles.push(published(role, version, meta, self.now, expires));
+        Ok(bytes)
+    }
+
+    fn expires(&self, role: &RoleName) -> Timestamp {
+        expiry::expires(self.now, self.settings.days(role))
+    }
+}
+
+fn published(name: RoleName, version: Version, meta: MetaFile, now: Timestamp, expires: Timestamp) -> PublishedRole {
+    let renew_at = expiry::renew_at(&name, version, now, expires);
+    PublishedRole { name, meta, renew_at }
+}

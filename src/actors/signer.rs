@@ -1,0 +1,144 @@
+//! Signs the drafts of one role with its online keys.
+
+use std::sync::Arc;
+
+use actix::prelude::*;
+use aws_lc_rs::rand::SystemRandom;
+use serde_json::Value;
+use thiserror::Error;
+use tokio::{
+    runtime::Handle,
+    task::{JoinError, spawn_blocking},
+};
+
+use super::supervisor::Lifeline;
+use crate::{
+    store::keys::KeyStore,
+    tuf::{
+        canonical::CanonicalError,
+        name::KeyId,
+        wire::{Metadata, Signature},
+    },
+};
+
+/// The keys that sign for a role: each its id and the key object of the metadata, which says where the private half is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SigningKeys {
+    /// The keys.
+    pub keys: Vec<(KeyId, Value)>,
+    /// How many of them must sign.
+    pub threshold: u32,
+}
+
+/// Why a role could not be signed.
+#[derive(Debug, Error)]
+pub enum SignError {
+    /// Fewer keys than the threshold can be used.
+    #[error("{usable} of the {threshold} online keys that a role needs can be used: {cause}")]
+    Threshold {
+        /// How many could be loaded.
+        usable: usize,
+        /// How many are needed.
+        threshold: u32,
+        /// Why the others could not.
+        cause: String,
+    },
+    /// A key refused to sign.
+    #[error("key {0} did not sign: {1}")]
+    Key(KeyId, String),
+    /// The draft can't be signed.
+    #[error(transparent)]
+    Draft(#[from] CanonicalError),
+    /// The thread that signed is gone.
+    #[error("signing broke off: {0}")]
+    Thread(#[from] JoinError),
+}
+
+/// Signs each draft with as many of the keys as can be used, and returns the files in the order of the drafts.
+///
+/// The work is spread over the processors, off the thread of the caller.
+///
+/// # Errors
+/// [`SignError`] when the threshold can't be met; then nothing is returned.
+pub async fn sign(store: &Arc<KeyStore>, keys: &SigningKeys, drafts: Vec<Value>) -> Result<Vec<Vec<u8>>, SignError> {
+    let mut signers = Vec::new();
+    let mut failures = Vec::new();
+    for (id, key) in &keys.keys {
+        match store.load(key).await {
+            Ok(signer) => signers.push((id.clone(), signer)),
+            Err(error) => failures.push(error.to_string()),
+        }
+    }
+    if signers.len() < keys.threshold as usize {
+        let (usable, threshold) = (signers.len(), keys.threshold);
+        return Err(SignError::Threshold { usable, threshold, cause: failures.join("; ") });
+    }
+    let signers = Arc::new(signers);
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let share = drafts.len().div_ceil(processors).max(1);
+    let mut drafts = drafts.into_iter();
+    let mut shares = Vec::new();
+    loop {
+        let part: Vec<Value> = drafts.by_ref().take(share).collect();
+        if part.is_empty() {
+            break;
+        }
+        let (signers, handle) = (signers.clone(), Handle::current());
+        shares.push(spawn_blocking(move || handle.block_on(sign_share(&signers, part))));
+    }
+    let mut files = Vec::new();
+    for part in shares {
+        files.extend(part.await??);
+    }
+    Ok(files)
+}
+
+type Signers = [(KeyId, Arc<dyn tough::sign::Sign>)];
+
+async fn sign_share(signers: &Signers, drafts: Vec<Value>) -> Result<Vec<Vec<u8>>, SignError> {
+    let random = SystemRandom::new();
+    let mut files = Vec::with_capacity(drafts.len());
+    for draft in drafts {
+        let mut metadata = Metadata::unsigned(draft);
+        let message = metadata.canonical()?;
+        for (id, signer) in signers {
+            let signature = signer.sign(&message, &random).await;
+            let signature = signature.map_err(|error| SignError::Key(id.clone(), error.to_string()))?;
+            metadata.signatures.push(Signature::new(id.clone(), hex::encode(signature)));
+        }
+        files.push(metadata.to_bytes());
+    }
+    Ok(files)
+}
+
+/// Sign these drafts.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Vec<Vec<u8>>, SignError>")]
+pub struct Sign {
+    /// With these keys.
+    pub keys: Arc<SigningKeys>,
+    /// The `signed` part of each file.
+    pub drafts: Vec<Value>,
+}
+
+/// The signer of one role. Restarting it loses nothing: keys are loaded again when they are needed.
+#[derive(Debug)]
+pub struct Signer {
+    /// Where private keys are.
+    pub store: Arc<KeyStore>,
+    /// Tells the supervisor when this is gone.
+    pub lifeline: Lifeline,
+}
+
+impl Actor for Signer {
+    type Context = Context<Self>;
+}
+
+impl Handler<Sign> for Signer {
+    type Result = ResponseFuture<Result<Vec<Vec<u8>>, SignError>>;
+
+    fn handle(&mut self, message: Sign, _: &mut Self::Context) -> Self::Result {
+        let store = self.store.clone();
+        Box::pin(async move { sign(&store, &message.keys, message.drafts).await })
+    }
+}
