@@ -5,6 +5,10 @@ use std::{collections::BTreeMap, fmt};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use utoipa::{
+    ToSchema,
+    openapi::{Object, ObjectBuilder, Type},
+};
 use uuid::Uuid;
 
 use crate::tuf::{bins::Layout, name::ArtifactPath};
@@ -70,25 +74,26 @@ impl Job {
 }
 
 /// A bootstrap: the settings of the repository and its first root.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Bootstrap {
     /// The settings.
     pub settings: BootstrapSettings,
     /// Signed metadata by role. Only `root` is read; it is kept exactly as it came.
     pub metadata: Map<String, Value>,
     /// How long the task may wait for a worker, in seconds; after that it is revoked.
+    #[schema(required = false, default = 300, maximum = 31536000)]
     pub timeout: i64,
 }
 
 /// The `settings` of a bootstrap.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct BootstrapSettings {
     /// The settings of each role.
     pub roles: BootstrapRoles,
 }
 
 /// The settings of each role. Exactly one of `bins` and `delegations` is set.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct BootstrapRoles {
     /// The role `root`.
     pub root: RoleExpiration,
@@ -103,32 +108,48 @@ pub struct BootstrapRoles {
     pub bins: Option<BinsRole>,
     /// Delegations to roles with names and paths, as they came.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schema(value_type = Option<Object>)]
     pub delegations: Option<Value>,
 }
 
 /// For how long a role is valid from each signature on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RoleExpiration {
     /// Days, greater than 0.
+    #[schema(exclusive_minimum = 0, maximum = 36500)]
     pub expiration: u32,
 }
 
 /// The settings of the hash bins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct BinsRole {
     /// Days, greater than 0.
+    #[schema(exclusive_minimum = 0, maximum = 36500)]
     pub expiration: u32,
     /// How many: 2 to 16,384. What is not a power of two is rounded down to one.
+    #[schema(exclusive_minimum = 1, exclusive_maximum = 16385)]
     pub number_of_delegated_bins: u32,
     /// How the bins are written into `targets`.
     #[serde(default)]
+    #[schema(schema_with = layouts)]
     pub layout: Layout,
 }
 
+/// The layouts, for the document of the API.
+fn layouts() -> Object {
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .enum_values(Some(["succinct", "path_hash_prefixes"]))
+        .default(Some("succinct".into()))
+        .description(Some("How the bins are written into `targets`."))
+        .build()
+}
+
 /// What is known of an artifact: the value of its path in a targets role (TUF §4.5).
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ArtifactInfo {
     /// Bytes.
+    #[schema(maximum = 9007199254740992u64)]
     pub length: u64,
     /// Hexadecimal digests by the name of their algorithm.
     pub hashes: BTreeMap<String, String>,
@@ -138,16 +159,17 @@ pub struct ArtifactInfo {
 }
 
 /// An artifact that is to be added.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Artifact {
     /// What is known of it.
     pub info: ArtifactInfo,
     /// Where it is.
+    #[schema(value_type = String, min_length = 1, max_length = 1024)]
     pub path: ArtifactPath,
 }
 
 /// Artifacts that are to be added or replaced.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct AddArtifacts {
     /// The artifacts. A path that is named twice has the later content.
     pub artifacts: Vec<Artifact>,
@@ -156,28 +178,30 @@ pub struct AddArtifacts {
     pub add_task_id_to_custom: bool,
     /// Whether the change is published, or waits until a publish asks for it.
     #[serde(default = "yes")]
+    #[schema(default = true)]
     pub publish_artifacts: bool,
 }
 
 /// Artifacts that are to be removed.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct RemoveArtifacts {
     /// Their paths. What can't be a path can't exist either, and is reported as not found.
     pub artifacts: Vec<String>,
     /// Whether the change is published, or waits until a publish asks for it.
     #[serde(default = "yes")]
+    #[schema(default = true)]
     pub publish_artifacts: bool,
 }
 
 /// New expirations.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct UpdateSettings {
     /// The settings.
     pub settings: ExpirationSettings,
 }
 
 /// The `settings` of an update.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ExpirationSettings {
     /// Days by the name of the role. A role that the repository does not have is reported, not refused.
     pub expiration: BTreeMap<String, u32>,
