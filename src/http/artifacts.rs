@@ -2,21 +2,124 @@
 
 use std::collections::BTreeMap;
 
+use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Map, Value};
 
 use super::{
+    Api,
+    admission::Place,
     body::{Bound, Cursor},
     digest,
+    error::Refusal,
     fault::is_short,
     limits::{Limits, MAX_ARTIFACT_BYTES, MAX_HASHES},
+    openapi::{Refused, ValidationErrors},
+    reply::{Accepted, Submission},
 };
 use crate::{
-    task::{AddArtifacts, Artifact, ArtifactInfo, RemoveArtifacts},
+    task::{AddArtifacts, Artifact, ArtifactInfo, Job, RemoveArtifacts, TaskId},
     tuf::name::{ArtifactPath, MAX_ARTIFACT_PATH_BYTES, NameError},
 };
 
+/// Add artifacts, or replace what is known of them.
+///
+/// Each path now has this length and these hashes. The artifacts are in the metadata when the task is `SUCCESS`; with
+/// `publish_artifacts: false` they wait until a publish asks for them. A request is accepted whole or refused whole.
+/// Digests are kept in lower case.
+#[utoipa::path(post, path = "/api/v1/artifacts/", tag = "Artifacts",
+    request_body(content = AddArtifacts, example = json!({"artifacts": [{"path": "releases/tool-1.0.tar.gz", "info": {
+        "length": 11342,
+        "hashes": {"sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"},
+        "custom": {"channel": "stable"}}}]})),
+    responses(
+        (status = 202, description = "Accepted, durably", body = Accepted),
+        (status = 404, description = "There is no repository yet", body = Refused),
+        (status = 413, description = "The body is too large", body = Refused),
+        (status = 422, description = "What was sent is wrong", body = ValidationErrors),
+        (status = 503, description = "Not now: nothing was recorded, try again", body = Refused)))]
+pub(super) async fn post(
+    api: web::Data<Api>,
+    request: HttpRequest,
+    payload: web::Payload,
+) -> Result<HttpResponse, Refusal> {
+    let limits = api.limits;
+    let (mut job, place) = api.read(&request, payload, move |at| add(at, &limits)).await?;
+    let id = TaskId::random();
+    if job.add_task_id_to_custom {
+        job.artifacts.iter_mut().for_each(|artifact| attribute(artifact, &id));
+    }
+    let paths = job.artifacts.iter().map(|artifact| artifact.path.to_string()).collect();
+    let message = said("New Artifact(s) successfully submitted.", job.publish_artifacts);
+    submit(api, place, id, Job::AddArtifacts(job), paths, message).await
+}
+
+/// Remove artifacts.
+///
+/// Clients no longer find these paths when the task is `SUCCESS`. Paths that are not there are reported in its result.
+#[utoipa::path(post, path = "/api/v1/artifacts/delete", tag = "Artifacts",
+    request_body(content = RemoveArtifacts, example = json!({"artifacts": ["releases/tool-1.0.tar.gz"]})),
+    responses(
+        (status = 202, description = "Accepted, durably", body = Accepted),
+        (status = 404, description = "There is no repository yet", body = Refused),
+        (status = 413, description = "The body is too large", body = Refused),
+        (status = 422, description = "What was sent is wrong", body = ValidationErrors),
+        (status = 503, description = "Not now: nothing was recorded, try again", body = Refused)))]
+pub(super) async fn post_delete(
+    api: web::Data<Api>,
+    request: HttpRequest,
+    payload: web::Payload,
+) -> Result<HttpResponse, Refusal> {
+    let limits = api.limits;
+    let (job, place) = api.read(&request, payload, move |at| remove(at, &limits)).await?;
+    let paths = job.artifacts.clone();
+    let message = said("Remove Artifact(s) successfully submitted.", job.publish_artifacts);
+    submit(api, place, TaskId::random(), Job::RemoveArtifacts(job), paths, message).await
+}
+
+/// Publish what was held back.
+///
+/// Artifacts that were added or removed with `publish_artifacts: false` are in the metadata when the task is
+/// `SUCCESS`. A body is not read.
+#[utoipa::path(post, path = "/api/v1/artifacts/publish/", tag = "Artifacts",
+    responses(
+        (status = 202, description = "Accepted, durably", body = Accepted),
+        (status = 503, description = "Not now: nothing was recorded, try again", body = Refused)))]
+pub(super) async fn post_publish(api: web::Data<Api>, request: HttpRequest) -> Result<HttpResponse, Refusal> {
+    let _place = api.place(&request)?;
+    let id = TaskId::random();
+    api.publish(&id, &Job::PublishArtifacts).await?;
+    let data = Submission { artifacts: Some(vec![]), task_id: id, last_update: api.clock.now() };
+    Ok(Accepted::reply(data, "Publish artifacts successfully submitted."))
+}
+
+async fn submit(
+    api: web::Data<Api>,
+    _place: Place,
+    task_id: TaskId,
+    job: Job,
+    artifacts: Vec<String>,
+    message: String,
+) -> Result<HttpResponse, Refusal> {
+    api.bootstrapped("Task not accepted.", "It requires bootstrap finished.").await?;
+    api.publish(&task_id, &job).await?;
+    let data = Submission { artifacts: Some(artifacts), task_id, last_update: api.clock.now() };
+    Ok(Accepted::reply(data, message))
+}
+
+/// What is told, with the contract's suffix when the change is held back.
+fn said(message: &str, published: bool) -> String {
+    let suffix = if published { "" } else { " Publishing will be skipped." };
+    format!("{message}{suffix}")
+}
+
+/// Notes the task in the artifact's `custom`, unless its publisher wrote something else there.
+fn attribute(artifact: &mut Artifact, id: &TaskId) {
+    let custom = artifact.info.custom.get_or_insert_default();
+    custom.entry("added_by_task_id").or_insert_with(|| id.as_str().into());
+}
+
 /// Reads artifacts that are to be added.
-pub fn add(at: &Cursor<'_>, limits: &Limits) -> Option<AddArtifacts> {
+pub(super) fn add(at: &Cursor<'_>, limits: &Limits) -> Option<AddArtifacts> {
     let payload = at.model()?;
     let artifacts = payload.required("artifacts", |at| {
         not_too_many(at, limits)?;
@@ -33,7 +136,7 @@ pub fn add(at: &Cursor<'_>, limits: &Limits) -> Option<AddArtifacts> {
 
 /// Reads paths that are to be removed. What can't be a path is accepted, and found to be missing by the worker: it may
 /// have been added when other rules were in force.
-pub fn remove(at: &Cursor<'_>, limits: &Limits) -> Option<RemoveArtifacts> {
+pub(super) fn remove(at: &Cursor<'_>, limits: &Limits) -> Option<RemoveArtifacts> {
     let payload = at.model()?;
     let artifacts = payload.required("artifacts", |at| {
         not_too_many(at, limits)?;
@@ -204,6 +307,16 @@ mod tests {
                 "msg": "List should have at most 2 items after validation, not 3",
                 "ctx": {"field_type": "List", "max_length": 2, "actual_length": 3}}])
         );
+    }
+
+    #[test]
+    fn the_task_is_noted_unless_something_is_there() {
+        let id = TaskId::from_text("t");
+        let mut artifact = one(json!({"info": {"length": 1, "hashes": sha256()}, "path": "p"})).expect("accepted");
+        attribute(&mut artifact, &id);
+        assert_eq!(json!(artifact.info.custom), json!({"added_by_task_id": "t"}));
+        attribute(&mut artifact, &TaskId::from_text("other"));
+        assert_eq!(json!(artifact.info.custom), json!({"added_by_task_id": "t"}));
     }
 
     #[test]

@@ -1,15 +1,24 @@
 //! `/bootstrap`: whether there is a repository, and the wish to create one.
 
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde::Serialize;
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 use super::{
+    Api,
+    admission::to_the_end,
     body::{Bound, Cursor},
     delegations::{delegations, misnamed},
+    error::Refusal,
     limits::MAX_TIMEOUT_SECONDS,
+    openapi::{BootstrapRefused, Refused, ValidationErrors},
+    reply::{Accepted, Submission},
     settings::expiration,
 };
 use crate::{
-    task::{BinsRole, Bootstrap, BootstrapRoles, BootstrapSettings, RoleExpiration},
+    store::settings::BOOTSTRAP,
+    task::{BinsRole, Bootstrap, BootstrapRoles, BootstrapSettings, Job, RoleExpiration, TaskId},
     tuf::bins::Layout,
 };
 
@@ -30,8 +39,94 @@ const SIGNED_MEMBERS: [&str; 10] = [
     "delegations",
 ];
 
+/// Whether there is a repository.
+#[derive(Debug, Serialize, ToSchema)]
+struct BootstrapReply {
+    data: BootstrapStatus,
+    /// A sentence for people, which clients also compare.
+    message: &'static str,
+}
+
+/// The state of the bootstrap.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct BootstrapStatus {
+    /// Whether there is one.
+    bootstrap: bool,
+    /// `pre` while a bootstrap waits for a worker, `signing` while its root waits for signatures, `finished` when
+    /// there is a repository. Absent while a bootstrap can be asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state: Option<String>,
+    /// The task that asked for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
+}
+
+/// Tell whether there is a repository.
+#[utoipa::path(get, path = "/api/v1/bootstrap/", tag = "Bootstrap",
+    responses(
+        (status = 200, description = "Whether there is one, or one is being made", body = BootstrapReply,
+            example = json!({"data": {"bootstrap": false}, "message": "System available for bootstrap."})),
+        (status = 503, description = "The settings can't be read now", body = Refused)))]
+pub(super) async fn get(api: web::Data<Api>) -> Result<HttpResponse, Refusal> {
+    let lock = api.lock().await?;
+    let message = match lock.locked() {
+        true => "System LOCKED for bootstrap.",
+        false => "System available for bootstrap.",
+    };
+    let (state, id) = (lock.state().map(str::to_owned), lock.id().map(str::to_owned));
+    let data = BootstrapStatus { bootstrap: lock.finished(), state, id };
+    Ok(HttpResponse::Ok().json(BootstrapReply { data, message }))
+}
+
+/// Create the repository.
+///
+/// From settings and a signed root, which `rstuf admin ceremony` makes. Bins and delegations exclude each other;
+/// `settings.roles.bins.layout` chooses how bins are written into the metadata.
+#[utoipa::path(post, path = "/api/v1/bootstrap/", tag = "Bootstrap",
+    request_body(content = Bootstrap, example = json!({
+        "settings": {"roles": {
+            "root": {"expiration": 365}, "targets": {"expiration": 365}, "snapshot": {"expiration": 1},
+            "timestamp": {"expiration": 1}, "bins": {"expiration": 1, "number_of_delegated_bins": 256}}},
+        "metadata": {"root": {"signatures": [{"keyid": "…", "sig": "…"}], "signed": {"_type": "root", "version": 1}}}})),
+    responses(
+        (status = 202, description = "Accepted, durably", body = Accepted,
+            example = json!({"data": {"task_id": "7a634b556f784ae88785d36425f9a218",
+                "last_update": "2026-11-22T09:24:55.773183Z"}, "message": "Bootstrap accepted."})),
+        (status = 404, description = "There is a repository already, or one is being made", body = BootstrapRefused),
+        (status = 413, description = "The body is too large", body = Refused),
+        (status = 422, description = "What was sent is wrong", body = ValidationErrors),
+        (status = 503, description = "Not now: nothing was recorded, try again", body = Refused)))]
+pub(super) async fn post(
+    api: web::Data<Api>,
+    request: HttpRequest,
+    payload: web::Payload,
+) -> Result<HttpResponse, Refusal> {
+    let (job, _place) = api.read(&request, payload, bootstrap).await?;
+    let task_id = TaskId::random();
+    to_the_end(locked_submit(api.clone(), task_id.clone(), Job::Bootstrap(Box::new(job)))).await?;
+    let data = Submission { artifacts: None, task_id, last_update: api.clock.now() };
+    Ok(Accepted::reply(data, "Bootstrap accepted."))
+}
+
+/// Takes the lock and publishes the job; gives the lock back when the queue did not take it. Not to be dropped half way:
+/// the lock would stay.
+async fn locked_submit(api: web::Data<Api>, id: TaskId, job: Job) -> Result<(), Refusal> {
+    let lock = api.lock().await?;
+    let taken = Value::from(format!("pre-{id}"));
+    if lock.locked() || !api.settings.swap(BOOTSTRAP, lock.value(), taken.clone()).await? {
+        return Err(Refusal::Bootstrapped(api.lock().await?.to_string()));
+    }
+    if let Err(refusal) = api.publish(&id, &job).await {
+        if let Err(error) = api.settings.swap(BOOTSTRAP, &taken, Value::Null).await {
+            tracing::error!(task_id = %id, %error, "bootstrap lock not released");
+        }
+        return Err(refusal);
+    }
+    Ok(())
+}
+
 /// Reads a bootstrap. The metadata is kept as it came: what it is worth is judged by the worker.
-pub fn bootstrap(at: &Cursor<'_>) -> Option<Bootstrap> {
+pub(super) fn bootstrap(at: &Cursor<'_>) -> Option<Bootstrap> {
     let payload = at.model()?;
     let roles = payload.required("settings", |at| at.model()?.required("roles", roles));
     let metadata = payload.required("metadata", metadata);

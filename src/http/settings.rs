@@ -1,13 +1,108 @@
 //! `/config`: the settings of the repository.
 
+use std::collections::BTreeMap;
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde::Serialize;
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+
 use super::{
+    Api,
     body::{Bound, Cursor},
+    error::Refusal,
     limits::MAX_EXPIRATION_DAYS,
+    openapi::{Refused, ValidationErrors},
+    reply::{Accepted, Submission},
 };
-use crate::task::{ExpirationSettings, UpdateSettings};
+use crate::task::{ExpirationSettings, Job, TaskId, UpdateSettings};
+
+/// Names of members that say where a private key is kept.
+const KEY_URI: &str = "x-rstuf-online-key-uri";
+
+const MISSING: &str = "No Repository Settings/Config found.";
+const REQUIRES: &str = "It requires bootstrap.";
+
+/// The settings.
+#[derive(Debug, Serialize, ToSchema)]
+struct SettingsReply {
+    /// Values by the name of the setting.
+    data: Map<String, Value>,
+    /// A sentence for people, which clients also compare.
+    message: &'static str,
+}
+
+/// List the settings.
+///
+/// The settings of the repository by their names in lower case. Members named `x-rstuf-online-key-uri` are left out at
+/// every depth, so metadata that is listed here can't be verified: take it from the published files instead.
+#[utoipa::path(get, path = "/api/v1/config/", tag = "Config",
+    responses(
+        (status = 200, description = "The settings", body = SettingsReply,
+            example = json!({"data": {"bootstrap": "7a634b556f784ae88785d36425f9a218", "root_expiration": 365,
+                "bins_expiration": 1, "number_of_delegated_bins": 256, "targets_online_key": true},
+                "message": "Current Settings"})),
+        (status = 404, description = "There is no repository yet", body = Refused),
+        (status = 503, description = "The settings can't be read now", body = Refused)))]
+pub(super) async fn get(api: web::Data<Api>) -> Result<HttpResponse, Refusal> {
+    api.bootstrapped(MISSING, REQUIRES).await?;
+    let data = listed(api.settings.all().await?);
+    Ok(HttpResponse::Ok().json(SettingsReply { data, message: "Current Settings" }))
+}
+
+/// Change for how long roles are valid.
+///
+/// Days by the name of the role, from the next signature on. Roles that the repository does not have, and root, are
+/// reported in the result of the task.
+#[utoipa::path(put, path = "/api/v1/config/", tag = "Config",
+    request_body(content = UpdateSettings, example = json!({"settings": {"expiration": {"bins": 7, "timestamp": 1}}})),
+    responses(
+        (status = 202, description = "Accepted, durably", body = Accepted),
+        (status = 404, description = "There is no repository yet", body = Refused),
+        (status = 413, description = "The body is too large", body = Refused),
+        (status = 422, description = "What was sent is wrong", body = ValidationErrors),
+        (status = 503, description = "Not now: nothing was recorded, try again", body = Refused)))]
+pub(super) async fn put(
+    api: web::Data<Api>,
+    request: HttpRequest,
+    payload: web::Payload,
+) -> Result<HttpResponse, Refusal> {
+    let (job, _place) = api.read(&request, payload, update).await?;
+    api.bootstrapped(MISSING, REQUIRES).await?;
+    let task_id = TaskId::random();
+    api.publish(&task_id, &Job::UpdateSettings(job)).await?;
+    let data = Submission { artifacts: None, task_id, last_update: api.clock.now() };
+    Ok(Accepted::reply(data, "Settings successfully submitted."))
+}
+
+/// The settings as the contract lists them: names and texts in lower case, without texts that say `none`.
+fn listed(settings: BTreeMap<String, Value>) -> Map<String, Value> {
+    let listed = settings.into_iter().filter_map(|(name, value)| {
+        let value = match value {
+            Value::String(text) if text.eq_ignore_ascii_case("none") => return None,
+            Value::String(text) => text.to_lowercase().into(),
+            value => without_key_uris(value),
+        };
+        Some((name.to_lowercase(), value))
+    });
+    listed.collect()
+}
+
+fn without_key_uris(value: Value) -> Value {
+    match value {
+        Value::Array(items) => items.into_iter().map(without_key_uris).collect(),
+        Value::Object(members) => members
+            .into_iter()
+            .filter(|(name, _)| name != KEY_URI)
+            .map(|(name, value)| (name, without_key_uris(value)))
+            .collect::<Map<_, _>>()
+            .into(),
+        value => value,
+    }
+}
 
 /// Reads new expirations. Roles that the repository does not have are accepted here and reported by the worker.
-pub fn update(at: &Cursor<'_>) -> Option<UpdateSettings> {
+pub(super) fn update(at: &Cursor<'_>) -> Option<UpdateSettings> {
     let settings = at.model()?.required("settings", |at| {
         let expiration = at
             .model()?
@@ -30,6 +125,29 @@ mod tests {
     use serde_json::json;
 
     use super::{super::body::read, *};
+
+    #[test]
+    fn settings_are_listed_in_lower_case_without_key_uris() {
+        let key = json!({"keytype": "rsa", "x-rstuf-key-name": "Online", "x-rstuf-online-key-uri": "fn:secret"});
+        let stored = [
+            ("BOOTSTRAP", json!("ABC")),
+            ("NUMBER_OF_DELEGATED_BINS", json!(2)),
+            ("ROOT_SIGNING", json!(null)),
+            ("GONE", json!("None")),
+            ("ONLINE_KEY", key.clone()),
+            (
+                "TRUSTED_ROOT",
+                json!({"signed": {"keys": {"K": key}, "list": [{"x-rstuf-online-key-uri": "fn:secret"}]}}),
+            ),
+        ];
+        let listed = json!(listed(stored.map(|(name, value)| (name.to_owned(), value)).into()));
+        let key = json!({"keytype": "rsa", "x-rstuf-key-name": "Online"});
+        assert_eq!(
+            listed,
+            json!({"bootstrap": "abc", "number_of_delegated_bins": 2, "root_signing": null, "online_key": key,
+                "trusted_root": {"signed": {"keys": {"K": key}, "list": [{}]}}})
+        );
+    }
 
     #[test]
     fn expirations_are_positive_and_bounded() {

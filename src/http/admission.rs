@@ -1,0 +1,98 @@
+//! From a request to its body, and from a job to the queue, each within a bounded room and time.
+
+use std::{future::Future, time::Duration};
+
+use actix_web::{HttpMessage, HttpRequest, http::header, mime, rt, web};
+use tokio::{sync::OwnedSemaphorePermit, time::timeout};
+
+use super::{Api, body::Body, body::Cursor, error::Refusal};
+use crate::task::{Job, TaskId};
+
+/// How long a body may take to arrive.
+const ARRIVAL: Duration = Duration::from_secs(30);
+
+/// How long the queue may take to confirm a job.
+const CONFIRMATION: Duration = Duration::from_secs(10);
+
+/// How much of a body is worth one place.
+const BYTES_PER_PLACE: usize = 1024 * 1024;
+
+/// A place among the requests that are worked on, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Place(#[expect(dead_code, reason = "held for its drop")] OwnedSemaphorePermit);
+
+impl Api {
+    /// Takes a place for a request, waits for its body and reads it with `parse`, off the thread that serves others.
+    pub(super) async fn read<T: Send + 'static>(
+        &self,
+        request: &HttpRequest,
+        payload: web::Payload,
+        parse: impl FnOnce(&Cursor<'_>) -> Option<T> + Send + 'static,
+    ) -> Result<(T, Place), Refusal> {
+        let place = self.place(request)?;
+        let body = self.body(request, payload).await?;
+        let parsed = web::block(move || body.read(parse)).await.map_err(|_| Refusal::Broken)?;
+        Ok((parsed.map_err(Refusal::Invalid)?, place))
+    }
+
+    /// Takes a place for a request, as many times as its body has begun a MiB: memory is bounded, not only the count.
+    pub(super) fn place(&self, request: &HttpRequest) -> Result<Place, Refusal> {
+        let limit = self.limits.body_bytes;
+        let announced =
+            request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+        let bytes = announced.unwrap_or(if request.chunked().unwrap_or(true) { limit } else { 0 });
+        if bytes > limit {
+            return Err(Refusal::TooLarge(limit));
+        }
+        let places = bytes.div_ceil(BYTES_PER_PLACE).clamp(1, self.limits.requests_in_flight.max(1));
+        let places = u32::try_from(places).unwrap_or(u32::MAX);
+        self.places.clone().try_acquire_many_owned(places).map(Place).map_err(|_| Refusal::Busy)
+    }
+
+    async fn body(&self, request: &HttpRequest, payload: web::Payload) -> Result<Body, Refusal> {
+        let limit = self.limits.body_bytes;
+        let bytes = timeout(ARRIVAL, payload.to_bytes_limited(limit))
+            .await
+            .map_err(|_| Refusal::TooSlow)?
+            .map_err(|_| Refusal::TooLarge(limit))?
+            .map_err(|_| Refusal::BrokenOff)?;
+        Ok(match bytes.is_empty() {
+            true => Body::Missing,
+            false if says_json(request) => Body::Json(bytes),
+            false => Body::Other(bytes),
+        })
+    }
+
+    /// Puts a job into the queue. When this errs, nothing is recorded, or only what another try records again.
+    pub(super) async fn publish(&self, id: &TaskId, job: &Job) -> Result<(), Refusal> {
+        match timeout(CONFIRMATION, self.broker.publish(id, job)).await {
+            Ok(Ok(())) => {
+                tracing::info!(task_id = %id, action = job.action(), "task accepted");
+                Ok(())
+            }
+            Ok(Err(error)) => {
+                tracing::warn!(task_id = %id, %error, "task not queued");
+                Err(Refusal::NotQueued)
+            }
+            Err(_) => {
+                tracing::warn!(task_id = %id, waited_s = CONFIRMATION.as_secs(), "task not confirmed in time");
+                Err(Refusal::NotQueued)
+            }
+        }
+    }
+}
+
+/// Does work to its end even when the client goes away meanwhile.
+pub(super) async fn to_the_end<T: 'static>(
+    work: impl Future<Output = Result<T, Refusal>> + 'static,
+) -> Result<T, Refusal> {
+    rt::spawn(work).await.unwrap_or(Err(Refusal::Broken))
+}
+
+/// Whether the content type is JSON. A body without any is not read: a browser can be made to send one from anywhere.
+fn says_json(request: &HttpRequest) -> bool {
+    let json = |kind: mime::Mime| {
+        kind.type_() == mime::APPLICATION && (kind.subtype() == mime::JSON || kind.suffix() == Some(mime::JSON))
+    };
+    request.mime_type().ok().flatten().is_some_and(json)
+}

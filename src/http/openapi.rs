@@ -1,0 +1,96 @@
+//! The OpenAPI document, generated from the handlers and the types of their bodies.
+
+use actix_web::web::Bytes;
+use serde::Serialize;
+use utoipa::{OpenApi, ToSchema};
+
+use super::{artifacts, bootstrap, fault::Fault, health, published, settings, tasks};
+
+/// The document, as the JSON that is served.
+#[derive(Debug, Clone)]
+pub(super) struct Document(pub(super) Bytes);
+
+impl Document {
+    /// What every instance serves.
+    pub(super) fn of_api() -> Self {
+        Self::new(&Api::openapi())
+    }
+
+    /// What an instance serves that also serves the published files.
+    pub(super) fn of_api_and_published() -> Self {
+        let mut document = Api::openapi();
+        document.merge(Published::openapi());
+        Self::new(&document)
+    }
+
+    fn new(document: &utoipa::openapi::OpenApi) -> Self {
+        Self(document.to_json().expect("a document of texts, numbers and lists has a JSON form").into())
+    }
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Repository Service for TUF API",
+        description = "Keeps signed metadata of The Update Framework (TUF) for the artifacts of a release process. \
+            Whatever changes metadata is a task: it is accepted with 202, then its progress is asked for at `/api/v1/task/`."
+    ),
+    tags(
+        (name = "Bootstrap", description = "Create the repository, once"),
+        (name = "Config", description = "The settings of the repository"),
+        (name = "Artifacts", description = "What was released and what was withdrawn"),
+        (name = "Task", description = "How far a task has come"),
+        (name = "Health", description = "For whoever runs this service")
+    ),
+    paths(
+        bootstrap::get, bootstrap::post, settings::get, settings::put, artifacts::post, artifacts::post_delete,
+        artifacts::post_publish, tasks::get, health::live, health::ready
+    )
+)]
+struct Api;
+
+#[derive(OpenApi)]
+#[openapi(tags((name = "Metadata files", description = "What clients of the repository read")), paths(published::get))]
+struct Published;
+
+/// A request that has faults.
+#[derive(Serialize, ToSchema)]
+#[schema(title = "HTTPValidationError", example = json!({"detail": [{"type": "missing", "loc": ["body", "artifacts"],
+    "msg": "Field required", "input": {}}]}))]
+pub(super) struct ValidationErrors {
+    /// Each fault.
+    detail: Vec<Fault>,
+}
+
+/// A request that can't be answered in this state.
+#[derive(Serialize, ToSchema)]
+#[schema(example = json!({"detail": {"message": "Task not accepted.",
+    "error": "It requires bootstrap finished. State: None"}}))]
+pub(super) struct Refused {
+    /// Why.
+    detail: Reason,
+}
+
+/// Why a request was refused.
+#[derive(Serialize, ToSchema)]
+struct Reason {
+    /// What was refused.
+    message: String,
+    /// Why.
+    error: String,
+}
+
+/// A bootstrap that can't be accepted in this state.
+#[derive(Serialize, ToSchema)]
+#[schema(example = json!({"detail": {"error": "System already has a Metadata. State: finished"}}))]
+pub(super) struct BootstrapRefused {
+    /// Why.
+    detail: BootstrapReason,
+}
+
+/// Why a bootstrap was refused.
+#[derive(Serialize, ToSchema)]
+struct BootstrapReason {
+    /// Why.
+    error: String,
+}
