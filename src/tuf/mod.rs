@@ -9,6 +9,7 @@ pub mod delegation;
 pub mod expiry;
 pub mod key;
 pub mod limits;
+mod member;
 pub mod name;
 pub mod plan;
 pub mod root;
