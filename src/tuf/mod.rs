@@ -11,6 +11,7 @@ pub mod key;
 pub mod limits;
 mod member;
 pub mod name;
+mod pattern;
 pub mod plan;
 pub mod root;
 pub mod snapshot;
@@ -18,3 +19,6 @@ pub mod targets;
 pub mod timestamp;
 pub mod verify;
 pub mod wire;
+
+#[cfg(test)]
+pub(crate) mod sample;

@@ -1,1 +1,169 @@
-//! (to be written)
+//! The view of root: which keys sign which top-level role (TUF §4.3).
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+
+use crate::tuf::{
+    key::Key,
+    member::{Members, MetadataError, object},
+    name::{KeyId, Version},
+    wire::{Header, RoleType, SPEC_VERSION, format_expires},
+};
+
+/// The keys of a role, and how many of them have to sign.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoleKeys {
+    /// The keys, none twice.
+    pub keyids: Vec<KeyId>,
+    /// How many have to sign: 1 and up.
+    pub threshold: u32,
+}
+
+impl RoleKeys {
+    /// Reads `keyids` and `threshold` of a role, among its other members.
+    pub(super) fn view(members: &Map<String, Value>) -> Result<Self, MetadataError> {
+        let keyids: Vec<_> = members.texts("keyids")?.into_iter().map(|id| KeyId(id.to_owned())).collect();
+        let mut sorted: Vec<_> = keyids.iter().collect();
+        sorted.sort_unstable();
+        if sorted.windows(2).any(|pair| pair[0] == pair[1]) {
+            return Err(MetadataError::field("keyids", "must not name a key twice"));
+        }
+        let threshold = u32::try_from(members.number("threshold")?).ok().filter(|&t| t > 0);
+        let threshold = threshold.ok_or_else(|| MetadataError::field("threshold", "must be from 1 to 4294967295"))?;
+        Ok(Self { keyids, threshold })
+    }
+}
+
+/// Reads a `keys` member.
+pub(super) fn keys(members: &Map<String, Value>) -> Result<BTreeMap<KeyId, Key>, MetadataError> {
+    let read = |(id, value): (&String, &Value)| {
+        let key = Key::view(value).map_err(|e| e.within(id).within("keys"))?;
+        Ok((KeyId(id.clone()), key))
+    };
+    members.object("keys")?.iter().map(read).collect()
+}
+
+/// Writes a `keys` member, sorted by key id.
+pub(super) fn render_keys(keys: &[(KeyId, Value)]) -> Value {
+    let sorted: BTreeMap<_, _> = keys.iter().map(|(id, key)| (id.as_str(), key)).collect();
+    Value::Object(sorted.into_iter().map(|(id, key)| (id.to_owned(), key.clone())).collect())
+}
+
+/// A typed view of root.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Root {
+    /// The version; a client takes no version without the one before it.
+    pub version: Version,
+    /// From when on it is not valid any more.
+    pub expires: Timestamp,
+    /// Whether files have their version in their name. We write nothing else, so a repository needs it to be true.
+    pub consistent_snapshot: bool,
+    /// All keys.
+    pub keys: BTreeMap<KeyId, Key>,
+    /// The keys of each role. The four top-level roles are always there.
+    pub roles: BTreeMap<String, RoleKeys>,
+}
+
+const TOP_LEVEL: [RoleType; 4] = [RoleType::Root, RoleType::Timestamp, RoleType::Snapshot, RoleType::Targets];
+
+impl Root {
+    /// Reads what root signs.
+    ///
+    /// # Errors
+    /// [`MetadataError::Field`] for the first member that is missing or wrong; each top-level role must be there.
+    pub fn view(signed: &Value) -> Result<Self, MetadataError> {
+        let header = Header::of_type(signed, RoleType::Root)?;
+        let members = object(signed)?;
+        let listed = members.object("roles")?;
+        let mut roles = BTreeMap::new();
+        for (name, value) in listed {
+            let keys = object(value).and_then(RoleKeys::view).map_err(|e| e.within(name).within("roles"))?;
+            roles.insert(name.clone(), keys);
+        }
+        if let Some(missing) = TOP_LEVEL.iter().find(|role| !roles.contains_key(role.as_str())) {
+            return Err(MetadataError::field(missing.as_str(), "is missing").within("roles"));
+        }
+        let consistent_snapshot =
+            members.contains_key("consistent_snapshot") && members.truth("consistent_snapshot")?;
+        Ok(Self { version: header.version, expires: header.expires, consistent_snapshot, keys: keys(members)?, roles })
+    }
+
+    /// The keys of a top-level role.
+    pub fn role(&self, role: RoleType) -> &RoleKeys {
+        &self.roles[role.as_str()]
+    }
+
+    /// The one key that signs `role` online: the first of its keys.
+    pub fn online_key(&self, role: RoleType) -> Option<(&KeyId, &Key)> {
+        self.keys.get_key_value(self.role(role).keyids.first()?)
+    }
+
+    /// Writes what a new root signs.
+    pub fn render(version: Version, expires: Timestamp, keys: &[(KeyId, Value)], roles: &[(&str, RoleKeys)]) -> Value {
+        let sorted: BTreeMap<_, _> = roles.iter().map(|(name, keys)| (*name, keys)).collect();
+        let role = |(name, keys): (&str, &RoleKeys)| {
+            (name.to_owned(), json!({"keyids": keys.keyids, "threshold": keys.threshold}))
+        };
+        json!({
+            "_type": "root",
+            "consistent_snapshot": true,
+            "expires": format_expires(expires),
+            "keys": render_keys(keys),
+            "roles": Value::Object(sorted.into_iter().map(role).collect()),
+            "spec_version": SPEC_VERSION,
+            "version": version,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tuf::sample::{self, Signer};
+
+    #[test]
+    fn what_is_rendered_is_read_back() {
+        let (a, b) = (Signer::new(), Signer::new());
+        let signed = sample::root(3, &[&a, &b], 2, &b);
+        let root = Root::view(&signed).expect("a root");
+        assert_eq!((root.version.get(), root.consistent_snapshot), (3, true));
+        assert_eq!(root.role(RoleType::Root).threshold, 2);
+        assert_eq!(root.role(RoleType::Root).keyids, [a.id(), b.id()]);
+        assert_eq!(root.online_key(RoleType::Timestamp).expect("a key").0, &b.id());
+        assert!(signed.as_object().expect("an object").keys().is_sorted());
+    }
+
+    #[test]
+    fn refusals_name_the_member() {
+        let a = Signer::new();
+        let good = sample::root(1, &[&a], 1, &a);
+        let id = a.id();
+        let wrong = [
+            ("/roles/root/threshold", json!(0), "roles.root.threshold: must be from 1 to 4294967295".to_owned()),
+            ("/roles/targets/keyids", json!([id, id]), "roles.targets.keyids: must not name a key twice".to_owned()),
+            ("/roles/targets/keyids", json!([1]), "roles.targets.keyids: must be a list of strings".to_owned()),
+            ("/roles", json!({}), "roles.root: is missing".to_owned()),
+            ("/_type", json!("targets"), "_type: must be the type of this role".to_owned()),
+            ("/consistent_snapshot", json!(1), "consistent_snapshot: must be true or false".to_owned()),
+            (&format!("/keys/{id}"), json!({"scheme": "x"}), format!("keys.{id}.keytype: is missing")),
+        ];
+        for (pointer, value, why) in wrong {
+            let mut signed = good.clone();
+            *signed.pointer_mut(pointer).expect("a member") = value;
+            assert_eq!(Root::view(&signed).expect_err(pointer).to_string(), why);
+        }
+    }
+
+    #[test]
+    fn keys_of_unknown_types_survive() {
+        let a = Signer::new();
+        let mut signed = sample::root(1, &[&a], 1, &a);
+        let sigstore =
+            json!({"keytype": "sigstore-oidc", "scheme": "Fulcio", "keyval": {"issuer": "i", "identity": "j"}});
+        signed["keys"]["s"] = sigstore.clone();
+        let root = Root::view(&signed).expect("a root");
+        assert_eq!(root.keys[&KeyId("s".into())].raw, sigstore);
+    }
+}

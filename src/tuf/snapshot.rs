@@ -1,1 +1,165 @@
-//! (to be written)
+//! The view of snapshot: the version of every targets role (TUF §4.4).
+
+use std::collections::BTreeMap;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+
+use crate::tuf::{
+    member::{Members, MetadataError, object},
+    name::{RoleName, Version},
+    targets::{ContentError, check_hashes, check_length, hashes},
+    wire::{Header, RoleType, SPEC_VERSION, format_expires},
+};
+
+/// What snapshot says of a targets role, and timestamp of snapshot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MetaFile {
+    /// The version.
+    pub version: Version,
+    /// Bytes, when signed. Clients then take this as the limit of their download instead of their own.
+    pub length: Option<u64>,
+    /// Hexadecimal digests by the name of their algorithm, when signed.
+    pub hashes: Option<BTreeMap<String, String>>,
+}
+
+impl MetaFile {
+    /// A file of which only the version is signed.
+    pub fn version_only(version: Version) -> Self {
+        Self { version, length: None, hashes: None }
+    }
+
+    /// A file of which length and SHA-256 are signed too.
+    pub fn of(version: Version, bytes: &[u8]) -> Self {
+        let sha256 = hex::encode(digest(&SHA256, bytes));
+        Self { version, length: Some(bytes.len() as u64), hashes: Some([("sha256".to_owned(), sha256)].into()) }
+    }
+
+    /// Reads an entry.
+    ///
+    /// # Errors
+    /// [`MetadataError::Field`] for the first member that is missing or wrong.
+    pub fn view(value: &Value) -> Result<Self, MetadataError> {
+        let members = object(value)?;
+        let hashes = members.contains_key("hashes").then(|| hashes(members)).transpose()?;
+        Ok(Self { version: members.version("version")?, length: members.optional_number("length")?, hashes })
+    }
+
+    /// The entry as JSON.
+    pub fn to_value(&self) -> Value {
+        let mut entry = Map::with_capacity(3);
+        if let Some(hashes) = &self.hashes {
+            entry.insert("hashes".to_owned(), json!(hashes));
+        }
+        if let Some(length) = self.length {
+            entry.insert("length".to_owned(), json!(length));
+        }
+        entry.insert("version".to_owned(), json!(self.version));
+        Value::Object(entry)
+    }
+
+    /// Compares downloaded bytes with what is signed (TUF §5.5.2, §5.6.2).
+    ///
+    /// # Errors
+    /// [`ContentError`] when they are others.
+    pub fn check(&self, bytes: &[u8]) -> Result<(), ContentError> {
+        if let Some(length) = self.length {
+            check_length(bytes, length)?;
+        }
+        self.hashes.as_ref().map_or(Ok(()), |hashes| check_hashes(bytes, hashes))
+    }
+}
+
+/// A typed view of snapshot.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Snapshot {
+    /// The version.
+    pub version: Version,
+    /// From when on it is not valid any more.
+    pub expires: Timestamp,
+    /// The roles by the names of their files: `targets.json`, `bins-0f.json`.
+    pub meta: BTreeMap<String, MetaFile>,
+}
+
+impl Snapshot {
+    /// Reads what snapshot signs.
+    ///
+    /// # Errors
+    /// [`MetadataError::Field`] for the first member that is missing or wrong.
+    pub fn view(signed: &Value) -> Result<Self, MetadataError> {
+        let header = Header::of_type(signed, RoleType::Snapshot)?;
+        Ok(Self { version: header.version, expires: header.expires, meta: view_meta(object(signed)?)? })
+    }
+
+    /// What is said of a role.
+    pub fn get(&self, role: &RoleName) -> Option<&MetaFile> {
+        self.meta.get(&role.meta_name())
+    }
+}
+
+/// Reads a `meta` member.
+pub(super) fn view_meta(members: &Map<String, Value>) -> Result<BTreeMap<String, MetaFile>, MetadataError> {
+    let read = |(name, value): (&String, &Value)| {
+        let file = MetaFile::view(value).map_err(|e| e.within(name).within("meta"))?;
+        Ok((name.clone(), file))
+    };
+    members.object("meta")?.iter().map(read).collect()
+}
+
+/// Writes what snapshot signs. A role that was ever listed must stay listed: clients refuse a snapshot that lost one.
+pub fn render<'a>(
+    version: Version,
+    expires: Timestamp,
+    meta: impl IntoIterator<Item = (&'a RoleName, MetaFile)>,
+) -> Value {
+    let mut entries: Vec<_> = meta.into_iter().map(|(role, file)| (role.meta_name(), file)).collect();
+    entries.sort_by(|a, b| a.0.cmp(&b.0));
+    let mut meta = Map::with_capacity(entries.len());
+    meta.extend(entries.into_iter().map(|(name, file)| (name, file.to_value())));
+    json!({
+        "_type": "snapshot",
+        "expires": format_expires(expires),
+        "meta": Value::Object(meta),
+        "spec_version": SPEC_VERSION,
+        "version": version,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tuf::sample::{at, role, version};
+
+    #[test]
+    fn what_is_rendered_is_read_back() {
+        let (targets, bin) = (RoleName::targets(), role("bins-0"));
+        let listed = [(&targets, MetaFile::of(version(4), b"bytes")), (&bin, MetaFile::version_only(version(7)))];
+        let signed = render(version(9), at(0), listed.clone());
+        assert_eq!(signed["meta"]["bins-0.json"], json!({"version": 7}));
+        let names: Vec<_> = signed["meta"].as_object().expect("an object").keys().collect();
+        assert_eq!(names, ["bins-0.json", "targets.json"]);
+        let view = Snapshot::view(&signed).expect("a snapshot");
+        for (role, file) in listed {
+            assert_eq!(view.get(role), Some(&file));
+        }
+        assert_eq!(view.get(&role("bins-1")), None);
+    }
+
+    #[test]
+    fn signed_length_and_hash_are_checked() {
+        let file = MetaFile::of(version(1), b"bytes");
+        assert_eq!(file.check(b"bytes"), Ok(()));
+        assert_eq!(file.check(b"byte"), Err(ContentError::Length { expected: 5, found: 4 }));
+        assert_eq!(file.check(b"BYTES"), Err(ContentError::Hash { algorithm: "sha256".into() }));
+        assert_eq!(MetaFile::version_only(version(1)).check(b"anything"), Ok(()));
+    }
+
+    #[test]
+    fn refusals_name_the_member() {
+        let mut signed = render(version(1), at(0), []);
+        signed["meta"]["a.json"] = json!({"version": 0});
+        let refused = Snapshot::view(&signed).expect_err("refused").to_string();
+        assert_eq!(refused, "meta.a.json.version: must be a whole number from 1");
+    }
+}
