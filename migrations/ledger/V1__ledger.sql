@@ -55,13 +55,15 @@ create table held (
     info text
 ) strict, without rowid;
 
--- The tasks that were recorded. `progress` is JSON, final but for its time; `finished_at` is set when the change is committed. Times in microseconds since 1970.
+-- The tasks that were recorded. `progress` is JSON, final but for its time; `finished_at` is set when the change is committed, `head` is the sequence
+-- of that commit (0: it changed nothing that clients see). Times in microseconds since 1970.
 create table tasks (
     id text primary key,
     action text not null,
     accepted_at integer not null,
     progress text not null,
     finished_at integer,
+    head integer not null default 0,
     reported integer not null default 0
 ) strict, without rowid;
 create index tasks_unreported on tasks (finished_at) where reported = 0 and finished_at is not null;

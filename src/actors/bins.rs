@@ -96,7 +96,11 @@ pub enum UpdateError {
 ///
 /// # Errors
 /// [`UpdateError`]; then nothing is returned, and nothing was written anywhere.
-pub async fn update<S>(ledger: &dyn Ledger, sign: impl FnOnce(Vec<serde_json::Value>) -> S, order: Order) -> Result<Vec<Updated>, UpdateError>
+pub async fn update<S>(
+    ledger: &dyn Ledger,
+    sign: impl FnOnce(Vec<serde_json::Value>) -> S,
+    order: Order,
+) -> Result<Vec<Updated>, UpdateError>
 where
     S: Future<Output = Result<Vec<Vec<u8>>, UpdateError>>,
 {
@@ -104,22 +108,34 @@ where
     let listed = ledger.artifacts(names).await?;
     let expires = expiry::expires(order.now, order.days);
     let (order, drafts) = spawn_blocking(move || {
-        let drafts: Vec<_> = order.roles.iter().zip(listed).map(|((role, version), listed)| {
-            let listed = match order.changes.get(role) {
-                Some(changes) => change::apply(listed, changes),
-                None => listed,
-            };
-            targets::render(*version, expires, &listed, None)
-        }).collect();
+        let drafts: Vec<_> = order
+            .roles
+            .iter()
+            .zip(listed)
+            .map(|((role, version), listed)| {
+                let listed = match order.changes.get(role) {
+                    Some(changes) => change::apply(listed, changes),
+                    None => listed,
+                };
+                targets::render(*version, expires, &listed, None)
+            })
+            .collect();
         (order, drafts)
     })
     .await?;
     let files = sign(drafts).await?;
-    spawn_blocking(move || order.roles.iter().zip(files).map(|((role, version), bytes)| {
-        check(&order, role, *version, &bytes)?;
-        let file = File { name: role.file_name(*version), bytes };
-        Ok(Updated { role: role.clone(), version: *version, expires, file })
-    }).collect())
+    spawn_blocking(move || {
+        order
+            .roles
+            .iter()
+            .zip(files)
+            .map(|((role, version), bytes)| {
+                check(&order, role, *version, &bytes)?;
+                let file = File { name: role.file_name(*version), bytes };
+                Ok(Updated { role: role.clone(), version: *version, expires, file })
+            })
+            .collect()
+    })
     .await?
 }
 

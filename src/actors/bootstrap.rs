@@ -46,7 +46,7 @@ fn refuse<T>(reason: impl Into<String>) -> Result<T, Refusal> {
 /// # Errors
 /// [`Refusal`] with a sentence that names what is wrong.
 pub async fn prepare(bootstrap: &Bootstrap, keys: &KeyStore, now: Timestamp) -> Result<NewRepository, Refusal> {
-    let Some(root) = bootstrap.metadata.get("root") else { 
+    let Some(root) = bootstrap.metadata.get("root") else {
         return refuse("No 'metadata' in the payload: it has no 'root'");
     };
     let metadata = Metadata::from_value(root.clone()).map_err(|error| Refusal(format!("metadata.root: {error}")))?;
@@ -122,7 +122,9 @@ async fn online_keys(root: &Root, store: &KeyStore) -> Result<Vec<(KeyId, Value)
         for id in &role.keyids {
             match root.keys.get(id) {
                 None => causes.push(format!("key {id} is not in 'keys'")),
-                Some(key) if key.online_uri().is_none() => causes.push(format!("key {id} has no x-rstuf-online-key-uri")),
+                Some(key) if key.online_uri().is_none() => {
+                    causes.push(format!("key {id} has no x-rstuf-online-key-uri"))
+                }
                 Some(key) => match store.load(&key.raw).await {
                     Ok(_) => usable += 1,
                     Err(error) => causes.push(format!("key {id}: {error}")),
@@ -135,7 +137,8 @@ async fn online_keys(root: &Root, store: &KeyStore) -> Result<Vec<(KeyId, Value)
         }
     }
     let role = root.role(RoleType::Timestamp);
-    let first = role.keyids.iter().filter_map(|id| root.keys.get_key_value(id)).find(|(_, key)| key.online_uri().is_some());
+    let first =
+        role.keyids.iter().filter_map(|id| root.keys.get_key_value(id)).find(|(_, key)| key.online_uri().is_some());
     Ok(first.map(|(id, key)| (id.clone(), key.raw.clone())).into_iter().collect())
 }
 

@@ -54,7 +54,10 @@ pub fn work(task: &TaskId, job: Job, bins: Option<Bins>, now: Timestamp) -> Work
                 let path = ArtifactPath::parse(&text).ok();
                 (text, path.map(|path| (bins.role_for(&path), path)))
             };
-            Work::Remove { paths: artifacts.into_iter().map(place).collect(), visibility: visibility(publish_artifacts) }
+            Work::Remove {
+                paths: artifacts.into_iter().map(place).collect(),
+                visibility: visibility(publish_artifacts),
+            }
         }
         (Job::PublishArtifacts, Some(_)) => Work::Release,
         (Job::UpdateSettings(update), Some(_)) => Work::SetExpirations(update.settings.expiration),
@@ -178,6 +181,8 @@ mod tests {
     fn before_a_bootstrap_nothing_is_staged() {
         let now = "2026-01-01T00:00:00Z".parse().expect("a time");
         let work = work(&TaskId::from_text("t1"), Job::PublishArtifacts, None, now);
-        assert!(matches!(work, Work::Nothing { action: "publish_artifacts", progress: Progress::Finished(o) } if !o.status));
+        assert!(
+            matches!(work, Work::Nothing { action: "publish_artifacts", progress: Progress::Finished(o) } if !o.status)
+        );
     }
 }

@@ -1,21 +1,21 @@
 //! The actors of a worker.
 //!
 //! ```text
-//!                        Begin   ┌─────────────┐  Wake
-//!              ┌────────────────►│ bootstrap 4 ├───────┐        ┌─────────────┐ Sign ┌──────────────┐
-//!              │                 └─────────────┘       │   ┌───►│ bins 16     ├─────►│ signer 16    │ of bins
-//!  queue  ┌────┴─────┐  Stage    ┌─────────────┐       ▼   │    └─────────────┘      └──────────────┘
-//!  ──────►│ bridge 4 ├──────────►│ intake 16   ├──►┌───────┴─────┐        Sign       ┌──────────────┐ of targets,
-//!         └──────────┘           └──────┬──────┘   │ publisher 16├──────────────────►│ signer 16 ×3 │ snapshot,
-//!                        Wake    ┌──────┴──────┐   └───┬─────┬───┘                   └──────────────┘ timestamp
-//!              ┌ ─ ─ ─ ─ ─ ─ ─ ─ ┤ renewal 4   │       │     │ Project  ┌─────────────┐
-//!              ▼                 └─────────────┘       │     └─────────►│ settings 16 ├──► settings
-//!          publisher             ┌─────────────┐ Report│                └─────────────┘
-//!                     results ◄──┤ reporter 64 │◄──────┘
-//!                                └─────────────┘
+//!                       Begin   ┌───────────┐  Wake
+//!             ┌────────────────►│ bootstrap ├──────┐        ┌──────┐ Sign  ┌────────────┐
+//!             │                 └───────────┘      │  ┌────►│ bins ├──────►│ signer     │ of bins
+//!  queue  ┌───┴────┐   Stage    ┌───────────┐      ▼  │     └──────┘       └────────────┘
+//!  ──────►│ bridge ├───────────►│ intake    ├──►┌─────┴─────┐       Sign   ┌────────────┐ of targets,
+//!         └────────┘            └─────┬─────┘   │ publisher ├─────────────►│ signers    │ snapshot,
+//!                               ┌─────┴─────┐   └───┬──┬────┘              └────────────┘ timestamp
+//!            publisher ◄────────┤ renewal   │       │  │ Project  ┌──────────┐
+//!                        Wake   └───────────┘       │  └─────────►│ settings ├──► settings
+//!                               ┌───────────┐ Report│             └──────────┘
+//!                  results ◄────┤ reporter  │◄──────┘
+//!                               └───────────┘
 //! ```
 //!
-//! A number is the capacity of a mailbox. `Wake`, `Report` and `Project` say only "look": when a mailbox is full they are
+//! Every mailbox holds 16 messages. `Wake`, `Report` and `Project` say only "look": where a mailbox is full they are
 //! dropped, because a look is already waiting there, and the tick of the renewal looks again. All other messages are
 //! asked with a limit of time, by an actor that has one such question open at a time (the publisher: three).
 //!
@@ -55,7 +55,7 @@ use self::{
     publisher::{Crew, Finish, Publisher},
     renewal::Renewal,
     reporter::{Report, Reporter},
-    round::Parts,
+    round::{Parts, Visible},
     settings::Settings,
     signer::Signer,
     supervisor::{OnFailure, Post, StandDown, Supervisor},
@@ -110,13 +110,19 @@ impl Worker {
             (signer("targets-signer"), signer("snapshot-signer"), signer("timestamp-signer"), signer("bins-signer"));
         let bins = {
             let ledger = ledger.clone();
-            supervisor.child("bins", Restart, move |lifeline| Bins { ledger: ledger.clone(), signer: bins.clone(), lifeline })
+            supervisor.child("bins", Restart, move |lifeline| Bins {
+                ledger: ledger.clone(),
+                signer: bins.clone(),
+                lifeline,
+            })
         };
+        let visible = Visible::default();
         let reporter = {
-            let ledger = ledger.clone();
+            let (ledger, visible) = (ledger.clone(), visible.clone());
             supervisor.child("reporter", Restart, move |lifeline| Reporter {
                 ledger: ledger.clone(),
                 results: results.clone(),
+                visible: visible.clone(),
                 lifeline,
             })
         };
@@ -129,7 +135,7 @@ impl Worker {
             })
         };
         let hands = Arc::new(Crew { targets, snapshot, timestamp, bins });
-        let parts = Parts { ledger: ledger.clone(), bucket, hands, clock: clock.clone(), batch };
+        let parts = Parts { ledger: ledger.clone(), bucket, hands, clock: clock.clone(), batch, visible };
         let publisher = {
             let (projection, reporter) = (projection.clone(), reporter.clone());
             supervisor.child("publisher", EndProcess, move |lifeline| {

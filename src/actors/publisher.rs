@@ -51,7 +51,9 @@ pub struct Publisher {
 enum State {
     Idle,
     /// Rounds are running; `woken` since the last one began.
-    Running { woken: bool },
+    Running {
+        woken: bool,
+    },
     /// No round begins any more; who waits for the last one to end.
     Finishing(Vec<oneshot::Sender<()>>),
     Finished,
@@ -110,7 +112,11 @@ async fn next(
     lifeline: &Lifeline,
 ) -> Next {
     match result {
-        Ok(Done::Nothing) => Next::Rest,
+        Ok(Done::Nothing) => {
+            // An earlier process may have ended between its point and its report.
+            reporter.tell(Report);
+            Next::Rest
+        }
         Ok(Done::Refused(task)) => {
             tracing::warn!(%task, "a task asked for what no client would read");
             reporter.tell(Report);

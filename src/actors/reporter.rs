@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use actix::prelude::*;
 
-use super::supervisor::Lifeline;
+use super::{round::Visible, supervisor::Lifeline};
 use crate::{
     store::{StoreError, ledger::Ledger, results::Results},
     task::{Progress, TaskId},
@@ -13,13 +13,13 @@ use crate::{
 /// Tasks that are reported together.
 const BATCH: usize = 1000;
 
-/// Reports every task that finished and was not reported.
+/// Reports every task that finished, that clients can see the change of, and that was not reported.
 ///
 /// # Errors
 /// Those of the two stores; what was not reported is reported by the next call.
-pub async fn report(ledger: &dyn Ledger, results: &dyn Results) -> Result<(), StoreError> {
+pub async fn report(ledger: &dyn Ledger, results: &dyn Results, visible: &Visible) -> Result<(), StoreError> {
     loop {
-        let finished = ledger.unreported(BATCH).await?;
+        let finished = ledger.unreported(visible.through(), BATCH).await?;
         if finished.is_empty() {
             return Ok(());
         }
@@ -46,6 +46,8 @@ pub struct Reporter {
     pub ledger: Arc<dyn Ledger>,
     /// Where clients read it.
     pub results: Arc<dyn Results>,
+    /// What clients see.
+    pub visible: Visible,
     /// Tells the supervisor when this is gone.
     pub lifeline: Lifeline,
 }
@@ -58,9 +60,9 @@ impl Handler<Report> for Reporter {
     type Result = AtomicResponse<Self, ()>;
 
     fn handle(&mut self, _: Report, _: &mut Self::Context) -> Self::Result {
-        let (ledger, results) = (self.ledger.clone(), self.results.clone());
+        let (ledger, results, visible) = (self.ledger.clone(), self.results.clone(), self.visible.clone());
         let work = async move {
-            if let Err(error) = report(ledger.as_ref(), results.as_ref()).await {
+            if let Err(error) = report(ledger.as_ref(), results.as_ref(), &visible).await {
                 tracing::warn!(%error, "tasks will be reported later");
             }
         };

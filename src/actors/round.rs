@@ -10,14 +10,17 @@
 //!
 //! Of two publishers that work at once, the commit of one is lost, and its files are among those that do no harm.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicI64, Ordering},
+};
 
 use async_trait::async_trait;
 use serde_json::Value;
 use thiserror::Error;
 
-use self::{draft::Draft, memory::Known};
 pub use self::memory::Memory;
+use self::{draft::Draft, memory::Known};
 use super::{
     bins::{Order, UpdateError, Updated},
     signer::SigningKeys,
@@ -55,6 +58,23 @@ pub struct Parts {
     pub clock: Clock,
     /// About how many staged changes one round takes.
     pub batch: usize,
+    /// Where it is noted what clients see.
+    pub visible: Visible,
+}
+
+/// The sequence of the head that clients were seen to be pointed to, 0 for none: what finished with a later one is not reported yet.
+#[derive(Debug, Clone, Default)]
+pub struct Visible(Arc<AtomicI64>);
+
+impl Visible {
+    /// The sequence.
+    pub fn through(&self) -> i64 {
+        self.0.load(Ordering::Acquire)
+    }
+
+    fn note(&self, head: &Head) {
+        self.0.fetch_max(head.sequence, Ordering::AcqRel);
+    }
 }
 
 /// The work that a round gives to others.
@@ -106,7 +126,9 @@ pub enum RoundError {
 /// [`StoreError::Broken`] the process must end.
 pub async fn round(parts: &Parts, memory: &mut Memory) -> Result<Done, RoundError> {
     // An earlier round may have ended between its commit and its point.
-    finish(parts.ledger.as_ref(), parts.bucket.as_ref()).await?;
+    if let Some(head) = finish(parts.ledger.as_ref(), parts.bucket.as_ref()).await? {
+        parts.visible.note(&head);
+    }
 
     // Plan: the versions are given out.
     let now = parts.clock.now();
@@ -133,20 +155,21 @@ pub async fn round(parts: &Parts, memory: &mut Memory) -> Result<Done, RoundErro
 
     // Point: clients see it.
     point(parts.ledger.as_ref(), parts.bucket.as_ref(), &head).await?;
+    parts.visible.note(&head);
     memory.keep(known, head.sequence);
     Ok(Done::Published { head, roles: count, targets: has_targets })
 }
 
-/// Does the last step of the last round once more, if it did not come through.
+/// Does the last step of the last round once more, if it did not come through, and returns what clients see now.
 ///
 /// # Errors
 /// [`StoreError::Broken`] when the bucket is ahead of the ledger: it belongs to another one.
-pub async fn finish(ledger: &dyn Ledger, bucket: &dyn Bucket) -> Result<(), StoreError> {
+pub async fn finish(ledger: &dyn Ledger, bucket: &dyn Bucket) -> Result<Option<Head>, StoreError> {
     match ledger.head().await? {
-        Some(head) => point(ledger, bucket, &head).await,
+        Some(head) => point(ledger, bucket, &head).await.map(|()| Some(head)),
         None => match bucket.read(TIMESTAMP).await? {
             Some(bytes) if ledger.head().await?.is_none() => Err(ahead(version_of(&bytes), None)),
-            _ => Ok(()),
+            _ => Ok(None),
         },
     }
 }

@@ -156,7 +156,12 @@ pub struct Supervisor {
 
 impl Supervisor {
     /// Adds an actor, which starts with the supervisor, after those that were added before it.
-    pub fn child<A>(&mut self, name: &'static str, on_failure: OnFailure, factory: impl Fn(Lifeline) -> A + 'static) -> Post<A>
+    pub fn child<A>(
+        &mut self,
+        name: &'static str,
+        on_failure: OnFailure,
+        factory: impl Fn(Lifeline) -> A + 'static,
+    ) -> Post<A>
     where
         A: Actor<Context = Context<A>>,
     {
@@ -207,7 +212,12 @@ impl Handler<Gone> for Supervisor {
         }
         let pause = (FIRST_PAUSE * 2u32.saturating_pow(child.failures)).min(LONGEST_PAUSE);
         child.failures = child.failures.saturating_add(1);
-        tracing::error!(actor = name, failures = child.failures, pause_ms = pause.as_millis(), "an actor failed; it is restarted");
+        tracing::error!(
+            actor = name,
+            failures = child.failures,
+            pause_ms = pause.as_millis(),
+            "an actor failed; it is restarted"
+        );
         context.run_later(pause, move |supervisor, context| supervisor.start_child(name, context.address()));
     }
 }

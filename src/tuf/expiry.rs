@@ -25,7 +25,8 @@ pub fn renew_at(role: &RoleName, version: Version, issued: Timestamp, expires: T
 /// A number that looks random and is always the same for the same file (FNV-1a).
 fn mix(role: &RoleName, version: Version) -> u64 {
     let bytes = role.as_str().bytes().chain(version.get().to_le_bytes());
-    let hash = bytes.fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    let hash =
+        bytes.fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
     hash ^ (hash >> 32)
 }
 
@@ -50,7 +51,9 @@ mod tests {
         let issued = time("2026-01-01T00:00:00Z");
         let expires = expires(issued, 3);
         let due: std::collections::BTreeSet<_> = (0..1000)
-            .map(|n| renew_at(&RoleName::parse(&format!("bins-{n:x}")).expect("a name"), Version::FIRST, issued, expires))
+            .map(|n| {
+                renew_at(&RoleName::parse(&format!("bins-{n:x}")).expect("a name"), Version::FIRST, issued, expires)
+            })
             .collect();
         assert!(due.len() > 400, "{} different times", due.len());
         let (first, last) = (due.first().expect("some"), due.last().expect("some"));

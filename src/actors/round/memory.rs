@@ -12,7 +12,7 @@ use crate::{
         delegation::{DelegatedRoles, Delegations},
         key::Key,
         name::{KeyId, RoleName},
-        root::{Root, RoleKeys},
+        root::{RoleKeys, Root},
         snapshot::MetaFile,
         verify::Trusted,
         wire::{Metadata, MetadataError, RoleType},
@@ -57,7 +57,8 @@ impl Known {
             return Err(StoreError::Broken("a plan without a repository".into()).into());
         };
         let published = ledger.published().await?;
-        let root = Metadata::parse(&repository.root).and_then(|metadata| Root::view(&metadata.signed)).map_err(stored)?;
+        let root =
+            Metadata::parse(&repository.root).and_then(|metadata| Root::view(&metadata.signed)).map_err(stored)?;
         let delegations = Delegations::view(&repository.delegations).map_err(stored)?;
         let delegated = match &delegations.roles {
             DelegatedRoles::Succinct(succinct) => Some(&succinct.keys),
@@ -100,7 +101,8 @@ impl Known {
 
 /// Those keys of a role whose private half this service can reach.
 fn online(keys: &BTreeMap<KeyId, Key>, role: &RoleKeys) -> SigningKeys {
-    let reachable = role.keyids.iter().filter_map(|id| keys.get_key_value(id)).filter(|(_, key)| key.online_uri().is_some());
+    let reachable =
+        role.keyids.iter().filter_map(|id| keys.get_key_value(id)).filter(|(_, key)| key.online_uri().is_some());
     SigningKeys { keys: reachable.map(|(id, key)| (id.clone(), key.raw.clone())).collect(), threshold: role.threshold }
 }
 

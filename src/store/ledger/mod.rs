@@ -65,10 +65,16 @@ pub trait Ledger: Send + Sync {
 
     /// Finishes the youngest task that stages a change of `role` up to `through`, as refused for this reason, and drops all
     /// of its changes. `None` when there is none.
-    async fn refuse(&self, role: &RoleName, through: i64, reason: String, now: Timestamp) -> Result<Option<TaskId>, StoreError>;
+    async fn refuse(
+        &self,
+        role: &RoleName,
+        through: i64,
+        reason: String,
+        now: Timestamp,
+    ) -> Result<Option<TaskId>, StoreError>;
 
-    /// Finished tasks that were not reported yet, at most `limit`.
-    async fn unreported(&self, limit: usize) -> Result<Vec<(TaskId, Progress)>, StoreError>;
+    /// Tasks that were finished by the head `through` or an earlier one and were not reported yet, at most `limit`.
+    async fn unreported(&self, through: i64, limit: usize) -> Result<Vec<(TaskId, Progress)>, StoreError>;
 
     /// Notes that these tasks were reported.
     async fn reported(&self, tasks: Vec<TaskId>) -> Result<(), StoreError>;

@@ -71,7 +71,8 @@ impl SqliteLedger {
 #[async_trait]
 impl Ledger for SqliteLedger {
     async fn stage(&self, requests: Vec<Request>, now: Timestamp) -> Result<Vec<(TaskId, Progress)>, StoreError> {
-        self.transaction(move |tx| requests.into_iter().map(|request| requests::stage(tx, request, now)).collect()).await
+        self.transaction(move |tx| requests.into_iter().map(|request| requests::stage(tx, request, now)).collect())
+            .await
     }
 
     async fn settings(&self) -> Result<Option<RepositorySettings>, StoreError> {
@@ -103,13 +104,19 @@ impl Ledger for SqliteLedger {
         self.transaction(move |tx| rounds::commit(tx, plan, publication, now)).await
     }
 
-    async fn refuse(&self, role: &RoleName, through: i64, reason: String, now: Timestamp) -> Result<Option<TaskId>, StoreError> {
+    async fn refuse(
+        &self,
+        role: &RoleName,
+        through: i64,
+        reason: String,
+        now: Timestamp,
+    ) -> Result<Option<TaskId>, StoreError> {
         let role = role.clone();
         self.transaction(move |tx| rounds::refuse(tx, &role, through, reason, now)).await
     }
 
-    async fn unreported(&self, limit: usize) -> Result<Vec<(TaskId, Progress)>, StoreError> {
-        self.read(move |connection| read::unreported(connection, limit)).await
+    async fn unreported(&self, through: i64, limit: usize) -> Result<Vec<(TaskId, Progress)>, StoreError> {
+        self.read(move |connection| read::unreported(connection, through, limit)).await
     }
 
     async fn reported(&self, tasks: Vec<TaskId>) -> Result<(), StoreError> {
@@ -137,7 +144,8 @@ fn to_json(value: &impl Serialize) -> Result<String, StoreError> {
 }
 
 fn from_json<T: DeserializeOwned>(text: &str) -> Result<T, StoreError> {
-    serde_json::from_str(text).map_err(|error| StoreError::Broken(format!("the ledger holds JSON of another form: {error}")))
+    serde_json::from_str(text)
+        .map_err(|error| StoreError::Broken(format!("the ledger holds JSON of another form: {error}")))
 }
 
 /// A value that was checked when it was stored.
@@ -163,7 +171,8 @@ fn number(version: Version) -> i64 {
 }
 
 fn time(microseconds: i64) -> Result<Timestamp, StoreError> {
-    Timestamp::from_microsecond(microseconds).map_err(|error| StoreError::Broken(format!("the ledger holds no time: {error}")))
+    Timestamp::from_microsecond(microseconds)
+        .map_err(|error| StoreError::Broken(format!("the ledger holds no time: {error}")))
 }
 
 /// How a task ended, with the time at which clients saw it.

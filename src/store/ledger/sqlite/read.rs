@@ -77,12 +77,16 @@ pub(super) fn published(connection: &Connection) -> Result<BTreeMap<RoleName, Me
     Ok(published)
 }
 
-pub(super) fn unreported(connection: &Connection, limit: usize) -> Result<Vec<(TaskId, Progress)>, StoreError> {
+pub(super) fn unreported(
+    connection: &Connection,
+    through: i64,
+    limit: usize,
+) -> Result<Vec<(TaskId, Progress)>, StoreError> {
     let mut query = connection.prepare_cached(
         "select id, progress, finished_at from tasks where reported = 0 and finished_at is not null
-         order by finished_at limit ?1",
+         and head <= ?1 order by finished_at limit ?2",
     )?;
-    let mut rows = query.query([i64::try_from(limit).unwrap_or(i64::MAX)])?;
+    let mut rows = query.query([through, i64::try_from(limit).unwrap_or(i64::MAX)])?;
     let mut tasks = Vec::new();
     while let Some(row) = rows.next()? {
         let progress = ended(row.get_ref(1)?.as_str().map_err(unexpected)?, row.get(2)?)?;

@@ -36,8 +36,16 @@ pub(super) fn stage(tx: &Transaction<'_>, request: Request, now: Timestamp) -> R
         Effect::SetExpirations(days) => set_expirations(tx, days)?,
     }
     let finished_at = record.roles.is_empty().then(|| now.as_microsecond());
-    tx.prepare_cached("insert into tasks (id, action, accepted_at, progress, finished_at) values (?1, ?2, ?3, ?4, ?5)")?
-        .execute(params![task.as_str(), action, accepted_at.as_microsecond(), to_json(&record.progress)?, finished_at])?;
+    tx.prepare_cached(
+        "insert into tasks (id, action, accepted_at, progress, finished_at) values (?1, ?2, ?3, ?4, ?5)",
+    )?
+    .execute(params![
+        task.as_str(),
+        action,
+        accepted_at.as_microsecond(),
+        to_json(&record.progress)?,
+        finished_at
+    ])?;
     let progress = match finished_at {
         Some(_) => record.progress,
         None => Progress::Running { roles_to_publish: record.roles.into_iter().collect(), last_update: now },
@@ -141,7 +149,8 @@ impl Known for Ledger<'_> {
                 return Ok(lists);
             }
         }
-        let sql = "select exists (select 1 from artifacts where role = (select id from roles where name = ?1) and path = ?2)";
+        let sql =
+            "select exists (select 1 from artifacts where role = (select id from roles where name = ?1) and path = ?2)";
         let mut published = self.0.prepare_cached(sql)?;
         Ok(published.query_row([role.as_str(), path.as_str()], |row| row.get(0))?)
     }

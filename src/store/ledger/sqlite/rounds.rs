@@ -95,9 +95,8 @@ pub(super) fn commit(
     finish_tasks(tx, &plan, now)?;
     tx.execute("delete from staged where sequence <= ?1", [plan.through])?;
 
-    let mut update = tx.prepare_cached(
-        "update roles set version = ?2, renew_at = ?3, length = ?4, sha256 = ?5 where name = ?1",
-    )?;
+    let mut update =
+        tx.prepare_cached("update roles set version = ?2, renew_at = ?3, length = ?4, sha256 = ?5 where name = ?1")?;
     for role in &publication.roles {
         let sha256 = role.meta.hashes.as_ref().and_then(|hashes| hashes.get("sha256"));
         let length = role.meta.length.and_then(|length| i64::try_from(length).ok());
@@ -138,13 +137,13 @@ fn apply(tx: &Transaction<'_>, changes: Changes) -> Result<(), StoreError> {
 /// Finishes the tasks of which the plan takes the last change; the first publication finishes the bootstrap too.
 fn finish_tasks(tx: &Transaction<'_>, plan: &Plan, now: Timestamp) -> Result<(), StoreError> {
     tx.execute(
-        "update tasks set finished_at = ?2 where finished_at is null
+        "update tasks set finished_at = ?2, head = ?3 where finished_at is null
          and id in (select task_id from staged where sequence <= ?1)
          and not exists (select 1 from staged where staged.task_id = tasks.id and sequence > ?1)",
-        params![plan.through, now.as_microsecond()],
+        params![plan.through, now.as_microsecond(), plan.base + 1],
     )?;
     if plan.base == 0 {
-        let sql = "update tasks set finished_at = ?1 where id = (select task_id from repository)";
+        let sql = "update tasks set finished_at = ?1, head = 1 where id = (select task_id from repository)";
         tx.execute(sql, [now.as_microsecond()])?;
     }
     Ok(())
