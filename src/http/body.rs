@@ -32,7 +32,7 @@ impl Body {
     pub fn read<T>(self, parse: impl FnOnce(&Cursor<'_>) -> Option<T>) -> Result<T, Vec<Fault>> {
         match self {
             Body::Missing => Err(vec![Fault::missing(vec!["body".into()], &Value::Null)]),
-            Body::Json(bytes) => read(&document(&bytes).map_err(|fault| vec![fault])?, parse),
+            Body::Json(bytes) => read(&document(&bytes)?, parse),
             Body::Other(bytes) => read(&Value::from(String::from_utf8_lossy(&bytes)), parse),
         }
     }
@@ -53,7 +53,7 @@ pub fn read<T>(document: &Value, parse: impl FnOnce(&Cursor<'_>) -> Option<T>) -
 }
 
 /// Parses JSON, or says where it ends to be JSON.
-fn document(bytes: &[u8]) -> Result<Value, Fault> {
+fn document(bytes: &[u8]) -> Result<Value, Vec<Fault>> {
     serde_json::from_slice(bytes).map_err(|error| {
         let start: usize = bytes.split_inclusive(|b| *b == b'\n').take(error.line() - 1).map(<[u8]>::len).sum();
         let offset = (start + error.column().saturating_sub(1)).min(bytes.len());
@@ -69,8 +69,8 @@ fn document(bytes: &[u8]) -> Result<Value, Fault> {
             text if text.starts_with("EOF while parsing a value") => "Expecting value",
             text => text,
         };
-        Fault::new("json_invalid", vec!["body".into(), characters.into()], "JSON decode error", &json!({}))
-            .with(json!({"error": why}))
+        let loc = vec!["body".into(), characters.into()];
+        vec![Fault::new("json_invalid", loc, "JSON decode error", &json!({})).with(json!({"error": why}))]
     })
 }
 

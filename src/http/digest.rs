@@ -31,7 +31,7 @@ pub(super) fn parse(name: &str, digits: &str) -> Result<String, DigestError> {
         return Err(DigestError::Length(name.to_owned(), length));
     }
     let hexadecimal = digits.bytes().all(|b| b.is_ascii_hexdigit());
-    if digits.is_empty() || digits.len() % 2 != 0 || digits.len() > MAX_DIGITS || !hexadecimal {
+    if digits.is_empty() || !digits.len().is_multiple_of(2) || digits.len() > MAX_DIGITS || !hexadecimal {
         return Err(DigestError::Digits);
     }
     Ok(digits.to_ascii_lowercase())
