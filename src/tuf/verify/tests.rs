@@ -535,6 +535,25 @@ fn a_bin_is_verified_again_when_its_delegator_changes() {
     assert!(matches!(client.search(&repository.artifact), Ok(Next::Found { .. })));
 }
 
+#[test]
+fn tough_reads_and_verifies_what_we_write() {
+    use tough::schema;
+    let mut repository = new();
+    repository.bins = Bins::new(64, Layout::PathHashPrefixes).expect("bins");
+    let files = repository.files();
+    let root: schema::Signed<schema::Root> = serde_json::from_slice(&repository.root(1)).expect("a root");
+    root.signed.verify_role(&root).expect("signed by its own keys");
+    let targets: schema::Signed<schema::Targets> = serde_json::from_slice(&files.targets).expect("targets");
+    root.signed.verify_role(&targets).expect("signed by the keys of root");
+    let snapshot: schema::Signed<schema::Snapshot> = serde_json::from_slice(&files.snapshot).expect("a snapshot");
+    root.signed.verify_role(&snapshot).expect("signed by the keys of root");
+    let timestamp: schema::Signed<schema::Timestamp> = serde_json::from_slice(&files.timestamp).expect("a timestamp");
+    root.signed.verify_role(&timestamp).expect("signed by the keys of root");
+    let bin: schema::Signed<schema::Targets> = serde_json::from_slice(&files.bin).expect("a bin");
+    let delegations = targets.signed.delegations.expect("delegations");
+    delegations.verify_role(&bin, repository.role().as_str()).expect("signed by the keys of targets");
+}
+
 /// The files that the Python worker wrote, before and after the rotation of its online key.
 mod recorded {
     use super::*;
@@ -577,6 +596,31 @@ mod recorded {
         client.update_targets(file!("custom/1.targets.json"), during()).expect("targets");
         let role = RoleName::parse("default").expect("a name");
         client.update_delegated(&role, &RoleName::targets(), file!("custom/1.default.json"), during()).expect("a role");
+    }
+
+    /// All files of a directory of recorded ones.
+    fn all(directory: &str) -> Vec<(String, Metadata)> {
+        let directory = format!("{}/tests/fixtures/recorded/{directory}", env!("CARGO_MANIFEST_DIR"));
+        let read = |entry: std::io::Result<std::fs::DirEntry>| {
+            let path = entry.expect("an entry").path();
+            let metadata = Metadata::parse(&std::fs::read(&path).expect("a file")).expect("metadata");
+            (path.display().to_string(), metadata)
+        };
+        std::fs::read_dir(directory).expect("a directory").map(read).collect()
+    }
+
+    #[test]
+    fn all_their_signatures_verify() {
+        let files: Vec<_> = ["before", "after", "custom"].iter().flat_map(|directory| all(directory)).collect();
+        let roots = files.iter().filter_map(|(_, metadata)| Root::view(&metadata.signed).ok());
+        let keys: BTreeMap<_, _> = roots.flat_map(|root| root.keys).collect();
+        let anyone = RoleKeys { keyids: keys.keys().cloned().collect(), threshold: 1 };
+        assert_eq!(files.len(), 22);
+        for (name, metadata) in files {
+            let counted = tally(&keys, &anyone, &metadata).expect("canonical");
+            assert_eq!(counted.faults, [], "{name}");
+            assert!(!counted.valid.is_empty(), "{name}");
+        }
     }
 
     #[test]

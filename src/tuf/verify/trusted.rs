@@ -70,7 +70,7 @@ impl Trusted {
 
     /// Takes the next root (TUF §5.3.4 to §5.3.7): signed by the keys of the trusted one and its own, with the next version. It
     /// may be expired. When a key of timestamp or snapshot changed, both are forgotten, so that a version that an
-    /// attacker made too high does no harm any more (TUF §5.3.11).
+    /// attacker made too high does no harm any more (TUF §5.3.11). Targets roles have to be verified again.
     ///
     /// # Errors
     /// [`VerifyError`] for the first check that fails.
@@ -87,6 +87,7 @@ impl Trusted {
             self.timestamp = None;
             self.snapshot = None;
         }
+        self.targets.clear();
         self.root = root;
         Ok(())
     }
@@ -210,8 +211,8 @@ impl Trusted {
             return Ok((&self.root.keys, of_role, self.root.version));
         }
         let order = || VerifyError::Order { needs: delegator.clone() };
-        let listed = self.current_snapshot()?.get(delegator).ok_or_else(order)?;
-        let trusted = self.targets(delegator).filter(|t| t.version == listed.version).ok_or_else(order)?;
+        let mut chains = self.targets.get(delegator).into_iter().flat_map(BTreeMap::keys);
+        let trusted = chains.find_map(|above| self.current_targets(delegator, above)).ok_or_else(order)?;
         let delegations = trusted.delegations.as_ref().ok_or_else(none)?;
         let of_role = delegations.role(role).ok_or_else(none)?;
         Ok((&delegations.keys, of_role, trusted.version))
