@@ -1,7 +1,3 @@
-//! What the programs do as a whole: the real `rstufd` is started, and clients that are not ours judge what it publishes.
+//! The tests that run the programs and judge them by others'.
 
-mod harness;
-mod judges;
-
-mod artifacts;
-mod kill;
+mod canonical;
