@@ -34,7 +34,7 @@ pub enum Tap15 {
     Unknown,
 }
 
-/// The clients whose limits are looked after: python-tuf 7, tuf-js 4, go-tuf 2 (their `config`), tough 0.24 (its `Limits`).
+/// The clients whose limits are looked after. The first three have them in their `config`, tough in its `Limits`.
 pub const CLIENTS: [Client; 4] = [
     python_like("python-tuf"),
     python_like("tuf-js"),
