@@ -20,7 +20,7 @@ use serde_json::Value;
 use thiserror::Error;
 
 pub use self::memory::Memory;
-use self::{draft::Draft, memory::Known};
+use self::draft::Draft;
 use super::{
     bins::{Order, UpdateError, Updated},
     signer::SigningKeys,

@@ -1,1 +1,4 @@
 //! What the programs do for people.
+
+pub mod api;
+pub mod client;

@@ -91,8 +91,8 @@ pub(super) fn commit(
     if base != plan.base {
         return Err(StoreError::Lost(format!("the head is {base}, the plan was made on {}", plan.base)));
     }
-    apply(tx, plan.changes)?;
     finish_tasks(tx, &plan, now)?;
+    apply(tx, plan.changes)?;
     tx.execute("delete from staged where sequence <= ?1", [plan.through])?;
 
     let mut update =
