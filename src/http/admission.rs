@@ -5,7 +5,11 @@ use std::{future::Future, time::Duration};
 use actix_web::{HttpMessage, HttpRequest, http::header, mime, rt, web};
 use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 
-use super::{Api, body::Body, body::Cursor, error::Refusal};
+use super::{
+    Api, Limits,
+    body::{Body, Cursor},
+    error::Refusal,
+};
 use crate::task::{Job, TaskId};
 
 /// How long a body may take to arrive.
@@ -35,17 +39,9 @@ impl Api {
         Ok((parsed.map_err(Refusal::Invalid)?, place))
     }
 
-    /// Takes a place for a request, as many times as its body has begun a MiB: memory is bounded, not only the count.
+    /// Takes a place for a request.
     pub(super) fn place(&self, request: &HttpRequest) -> Result<Place, Refusal> {
-        let limit = self.limits.body_bytes;
-        let announced =
-            request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-        let bytes = announced.unwrap_or(if request.chunked().unwrap_or(true) { limit } else { 0 });
-        if bytes > limit {
-            return Err(Refusal::TooLarge(limit));
-        }
-        let places = bytes.div_ceil(BYTES_PER_PLACE).clamp(1, self.limits.requests_in_flight.max(1));
-        let places = u32::try_from(places).unwrap_or(u32::MAX);
+        let places = places(request, &self.limits)?;
         self.places.clone().try_acquire_many_owned(places).map(Place).map_err(|_| Refusal::Busy)
     }
 
@@ -82,6 +78,19 @@ impl Api {
     }
 }
 
+/// How many places a request takes: one for each MiB that its body has begun, so that memory is bounded too. Who does
+/// not say how long the body is takes as many as the longest would.
+fn places(request: &HttpRequest, limits: &Limits) -> Result<u32, Refusal> {
+    let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    let unsaid = if request.chunked().unwrap_or(true) { limits.body_bytes } else { 0 };
+    let bytes: usize = announced.unwrap_or(unsaid);
+    if bytes > limits.body_bytes {
+        return Err(Refusal::TooLarge(limits.body_bytes));
+    }
+    let places = bytes.div_ceil(BYTES_PER_PLACE).clamp(1, limits.requests_in_flight.max(1));
+    Ok(u32::try_from(places).unwrap_or(u32::MAX))
+}
+
 /// Does work to its end even when the client goes away meanwhile.
 pub(super) async fn to_the_end<T: 'static>(
     work: impl Future<Output = Result<T, Refusal>> + 'static,
@@ -95,4 +104,43 @@ fn says_json(request: &HttpRequest) -> bool {
         kind.type_() == mime::APPLICATION && (kind.subtype() == mime::JSON || kind.suffix() == Some(mime::JSON))
     };
     request.mime_type().ok().flatten().is_some_and(json)
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+
+    use super::*;
+
+    fn with(name: header::HeaderName, value: &str) -> HttpRequest {
+        TestRequest::post().insert_header((name, value)).to_http_request()
+    }
+
+    #[test]
+    fn large_bodies_take_more_places() {
+        let limits = Limits::default();
+        let taken = |bytes: usize| places(&with(header::CONTENT_LENGTH, &bytes.to_string()), &limits);
+        assert_eq!(taken(0).expect("a place"), 1);
+        assert_eq!(taken(BYTES_PER_PLACE).expect("a place"), 1);
+        assert_eq!(taken(BYTES_PER_PLACE + 1).expect("places"), 2);
+        assert_eq!(taken(limits.body_bytes).expect("places"), 32);
+        assert!(matches!(taken(limits.body_bytes + 1), Err(Refusal::TooLarge(max)) if max == limits.body_bytes));
+        assert_eq!(places(&with(header::TRANSFER_ENCODING, "chunked"), &limits).expect("places"), 32);
+        assert_eq!(places(&TestRequest::post().to_http_request(), &limits).expect("a place"), 1);
+        let few = Limits { requests_in_flight: 4, ..limits };
+        assert_eq!(places(&with(header::TRANSFER_ENCODING, "chunked"), &few).expect("places"), 4);
+    }
+
+    #[test]
+    fn only_json_is_read_as_json() {
+        for kind in
+            ["application/json", "application/json; charset=utf-8", "application/vnd.x+json", "APPLICATION/JSON"]
+        {
+            assert!(says_json(&with(header::CONTENT_TYPE, kind)), "{kind}");
+        }
+        for kind in ["text/plain", "text/json", "application/x-www-form-urlencoded", "json", ""] {
+            assert!(!says_json(&with(header::CONTENT_TYPE, kind)), "{kind}");
+        }
+        assert!(!says_json(&TestRequest::post().to_http_request()));
+    }
 }

@@ -26,7 +26,7 @@ use crate::{
 /// Each path now has this length and these hashes. The artifacts are in the metadata when the task is `SUCCESS`; with
 /// `publish_artifacts: false` they wait until a publish asks for them. A request is accepted whole or refused whole.
 /// Digests are kept in lower case.
-#[utoipa::path(post, path = "/api/v1/artifacts/", tag = "Artifacts",
+#[utoipa::path(post, operation_id = "add_artifacts", path = "/api/v1/artifacts/", tag = "Artifacts",
     request_body(content = AddArtifacts, example = json!({"artifacts": [{"path": "releases/tool-1.0.tar.gz", "info": {
         "length": 11342,
         "hashes": {"sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"},
@@ -56,7 +56,7 @@ pub(super) async fn post(
 /// Remove artifacts.
 ///
 /// Clients no longer find these paths when the task is `SUCCESS`. Paths that are not there are reported in its result.
-#[utoipa::path(post, path = "/api/v1/artifacts/delete", tag = "Artifacts",
+#[utoipa::path(post, operation_id = "delete_artifacts", path = "/api/v1/artifacts/delete", tag = "Artifacts",
     request_body(content = RemoveArtifacts, example = json!({"artifacts": ["releases/tool-1.0.tar.gz"]})),
     responses(
         (status = 202, description = "Accepted, durably", body = Accepted),
@@ -80,7 +80,7 @@ pub(super) async fn post_delete(
 ///
 /// Artifacts that were added or removed with `publish_artifacts: false` are in the metadata when the task is
 /// `SUCCESS`. A body is not read.
-#[utoipa::path(post, path = "/api/v1/artifacts/publish/", tag = "Artifacts",
+#[utoipa::path(post, operation_id = "publish_artifacts", path = "/api/v1/artifacts/publish/", tag = "Artifacts",
     responses(
         (status = 202, description = "Accepted, durably", body = Accepted),
         (status = 503, description = "Not now: nothing was recorded, try again", body = Refused)))]

@@ -55,14 +55,16 @@ pub(super) struct BootstrapStatus {
     /// `pre` while a bootstrap waits for a worker, `signing` while its root waits for signatures, `finished` when
     /// there is a repository. Absent while a bootstrap can be asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     state: Option<String>,
     /// The task that asked for it.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     id: Option<String>,
 }
 
 /// Tell whether there is a repository.
-#[utoipa::path(get, path = "/api/v1/bootstrap/", tag = "Bootstrap",
+#[utoipa::path(get, operation_id = "get_bootstrap", path = "/api/v1/bootstrap/", tag = "Bootstrap",
     responses(
         (status = 200, description = "Whether there is one, or one is being made", body = BootstrapReply,
             example = json!({"data": {"bootstrap": false}, "message": "System available for bootstrap."})),
@@ -82,7 +84,7 @@ pub(super) async fn get(api: web::Data<Api>) -> Result<HttpResponse, Refusal> {
 ///
 /// From settings and a signed root, which `rstuf admin ceremony` makes. Bins and delegations exclude each other;
 /// `settings.roles.bins.layout` chooses how bins are written into the metadata.
-#[utoipa::path(post, path = "/api/v1/bootstrap/", tag = "Bootstrap",
+#[utoipa::path(post, operation_id = "create_bootstrap", path = "/api/v1/bootstrap/", tag = "Bootstrap",
     request_body(content = Bootstrap, example = json!({
         "settings": {"roles": {
             "root": {"expiration": 365}, "targets": {"expiration": 365}, "snapshot": {"expiration": 1},

@@ -29,7 +29,7 @@ pub(super) async fn page() -> HttpResponse {
 
 /// A script or style of the page.
 pub(super) async fn asset(name: web::Path<String>) -> Result<HttpResponse, Refusal> {
-    let config = Arc::new(Config::from("/openapi.json").validator_url("none"));
+    let config = Arc::new(Config::from("openapi.json").validator_url("none"));
     let file = utoipa_swagger_ui::serve(&name, config).map_err(|_| Refusal::Broken)?.ok_or(Refusal::NoSuchPath)?;
     let mut response = HttpResponse::Ok();
     if file.gzpipped {

@@ -16,7 +16,7 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Tell that the process is alive.
-#[utoipa::path(get, path = "/livez", tag = "Health", responses((status = 200, description = "It is")))]
+#[utoipa::path(get, operation_id = "live", path = "/livez", tag = "Health", responses((status = 200, description = "It is")))]
 pub(super) async fn live() -> HttpResponse {
     HttpResponse::Ok().json(json!({"status": "live"}))
 }
@@ -24,7 +24,7 @@ pub(super) async fn live() -> HttpResponse {
 /// Tell whether requests can be answered.
 ///
 /// When not, `missing` has the parts that don't answer. The queue is not asked: its state shows when a task is sent.
-#[utoipa::path(get, path = "/readyz", tag = "Health",
+#[utoipa::path(get, operation_id = "ready", path = "/readyz", tag = "Health",
     responses((status = 200, description = "They can"), (status = 503, description = "A part is missing")))]
 pub(super) async fn ready(api: web::Data<Api>) -> HttpResponse {
     let nobody = TaskId::from_text("readyz");

@@ -94,3 +94,51 @@ struct BootstrapReason {
     /// Why.
     error: String,
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use serde_json::Value;
+
+    use super::*;
+
+    fn operations(document: &Document) -> Vec<(String, Value)> {
+        let document: Value = serde_json::from_slice(&document.0).expect("json");
+        let paths = document["paths"].as_object().expect("paths").clone();
+        let operations = paths.into_iter().flat_map(|(path, methods)| {
+            let methods = methods.as_object().expect("methods").clone();
+            methods.into_iter().map(move |(method, operation)| (format!("{method} {path}"), operation))
+        });
+        operations.collect()
+    }
+
+    #[test]
+    fn operations_have_names_of_their_own_and_summaries() {
+        let operations = operations(&Document::of_api_and_published());
+        let names: HashSet<&str> = operations.iter().filter_map(|(_, o)| o["operationId"].as_str()).collect();
+        assert_eq!(names.len(), operations.len());
+        for (name, operation) in &operations {
+            assert!(operation["summary"].is_string() && operation["tags"].is_array(), "{name}");
+        }
+    }
+
+    #[test]
+    fn whoever_sends_a_body_is_told_all_that_can_happen() {
+        for (name, operation) in operations(&Document::of_api()) {
+            if operation["requestBody"].is_object() {
+                for status in ["202", "404", "413", "422", "503"] {
+                    assert!(operation["responses"][status].is_object(), "{name} {status}");
+                }
+                assert!(operation["requestBody"]["content"]["application/json"]["example"].is_object(), "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn published_files_are_described_where_they_are_served() {
+        let described = |document| operations(&document).iter().any(|(name, _)| name == "get /metadata/{name}");
+        assert!(!described(Document::of_api()));
+        assert!(described(Document::of_api_and_published()));
+    }
+}

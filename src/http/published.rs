@@ -29,7 +29,7 @@ pub(super) struct Published(pub(super) Arc<dyn Bucket>);
 ///
 /// `timestamp.json` changes with every publication, `<version>.<role>.json` never. Clients start with the newest
 /// `<version>.root.json`.
-#[utoipa::path(get, path = "/metadata/{name}", tag = "Metadata files",
+#[utoipa::path(get, operation_id = "get_metadata_file", path = "/metadata/{name}", tag = "Metadata files",
     params(("name" = String, Path, description = "`timestamp.json` or `<version>.<role>.json`", example = "1.root.json")),
     responses(
         (status = 200, description = "The file", body = Object),

@@ -28,6 +28,7 @@ impl Accepted {
 pub(super) struct Submission {
     /// The paths that it is about, as they were sent.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub(super) artifacts: Option<Vec<String>>,
     /// Under which its progress is asked for.
     #[schema(value_type = String, example = "7a634b556f784ae88785d36425f9a218")]

@@ -36,7 +36,7 @@ struct SettingsReply {
 ///
 /// The settings of the repository by their names in lower case. Members named `x-rstuf-online-key-uri` are left out at
 /// every depth, so metadata that is listed here can't be verified: take it from the published files instead.
-#[utoipa::path(get, path = "/api/v1/config/", tag = "Config",
+#[utoipa::path(get, operation_id = "get_settings", path = "/api/v1/config/", tag = "Config",
     responses(
         (status = 200, description = "The settings", body = SettingsReply,
             example = json!({"data": {"bootstrap": "7a634b556f784ae88785d36425f9a218", "root_expiration": 365,
@@ -54,7 +54,7 @@ pub(super) async fn get(api: web::Data<Api>) -> Result<HttpResponse, Refusal> {
 ///
 /// Days by the name of the role, from the next signature on. Roles that the repository does not have, and root, are
 /// reported in the result of the task.
-#[utoipa::path(put, path = "/api/v1/config/", tag = "Config",
+#[utoipa::path(put, operation_id = "update_settings", path = "/api/v1/config/", tag = "Config",
     request_body(content = UpdateSettings, example = json!({"settings": {"expiration": {"bins": 7, "timestamp": 1}}})),
     responses(
         (status = 202, description = "Accepted, durably", body = Accepted),

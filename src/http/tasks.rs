@@ -36,6 +36,7 @@ pub(super) struct TaskStatus {
     state: TaskState,
     /// What there is to tell.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     result: Option<TaskResult>,
 }
 
@@ -62,24 +63,27 @@ pub(super) enum TaskState {
 pub(super) struct TaskResult {
     /// A sentence for people, which clients also compare.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     message: Option<String>,
     /// Why it was not done.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     error: Option<String>,
     /// Whether it was done.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     status: Option<bool>,
     /// The action.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(example = "add_artifacts")]
+    #[schema(nullable = false, example = "add_artifacts")]
     task: Option<String>,
     /// When this was known.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "some_microseconds")]
-    #[schema(value_type = Option<String>, format = DateTime)]
+    #[schema(nullable = false, value_type = Option<String>, format = DateTime)]
     last_update: Option<Timestamp>,
     /// What was done, by names that each action has.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
+    #[schema(nullable = false, value_type = Option<Object>)]
     details: Option<Value>,
 }
 
@@ -87,7 +91,7 @@ pub(super) struct TaskResult {
 ///
 /// A task is `PENDING` until a worker has recorded it, `RUNNING` until its change is published, then `SUCCESS`: from
 /// that moment every client of the repository sees it.
-#[utoipa::path(get, path = "/api/v1/task/", tag = "Task", params(Query),
+#[utoipa::path(get, operation_id = "get_task", path = "/api/v1/task/", tag = "Task", params(Query),
     responses(
         (status = 200, description = "How far it has come", body = TaskReply),
         (status = 422, description = "The identifier is missing, empty or too long", body = super::openapi::ValidationErrors),

@@ -1,5 +1,11 @@
 //! The API over HTTP, as the contract has it. Each check takes a server that runs, in the state that it names.
 
+use std::{
+    io::{BufRead, BufReader, Write},
+    net::TcpStream,
+    time::Duration,
+};
+
 use reqwest::{Client, Method, Response, StatusCode, header};
 use serde_json::{Value, json};
 
@@ -89,6 +95,7 @@ pub async fn in_any_state(site: &Site<'_>) {
     paths_have_both_forms(site).await;
     other_methods_are_refused(site).await;
     bodies_are_json_and_bounded(site).await;
+    too_large_bodies_are_not_awaited(site).await;
     tasks_are_looked_up(site).await;
     the_document_covers_the_routes(site).await;
     the_page_needs_nothing_from_elsewhere(site).await;
@@ -152,6 +159,21 @@ async fn bodies_are_json_and_bounded(site: &Site<'_>) {
     assert_eq!((status, &body["detail"][0]["type"]), (422, &json!("json_invalid")));
 }
 
+/// A body that is announced as too large is refused before it is sent.
+async fn too_large_bodies_are_not_awaited(site: &Site<'_>) {
+    let address = site.base.trim_start_matches("http://");
+    let mut stream = TcpStream::connect(address).expect("a connection");
+    let head = format!(
+        "POST /api/v1/artifacts HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        1u64 << 40
+    );
+    stream.write_all(head.as_bytes()).expect("written");
+    stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a time-out");
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line).expect("an answer");
+    assert!(line.starts_with("HTTP/1.1 413 "), "{line}");
+}
+
 async fn tasks_are_looked_up(site: &Site<'_>) {
     let pending = json!({"data": {"task_id": "nobody-knows", "state": "PENDING"}, "message": "Task state."});
     for form in ["/api/v1/task?task_id=nobody-knows", "/api/v1/task/?task_id=nobody-knows"] {
@@ -208,7 +230,7 @@ async fn the_page_needs_nothing_from_elsewhere(site: &Site<'_>) {
         let bytes = response.bytes().await.expect("bytes");
         assert!(!bytes.is_empty(), "{asset}");
         if asset.ends_with("initializer.js") {
-            assert!(String::from_utf8_lossy(&bytes).contains("/openapi.json"));
+            assert!(String::from_utf8_lossy(&bytes).contains("\"openapi.json\""));
         }
     }
 }
@@ -300,9 +322,11 @@ pub async fn published_files_have_their_headers(site: &Site<'_>) {
             assert_eq!(text(&response, header::CACHE_CONTROL), cache);
         }
     }
-    for name in ["root.json", "01.root.json", "999999.root.json", "..%2fledger.sqlite", "1.root.json.tmp", "%2e%2e"] {
+    for name in ["root.json", "01.root.json", "999999.root.json", "..%2fledger.sqlite", "1.root.json.tmp", "%2e%2e%2fx"] {
         let (status, body) = site.get(&format!("/metadata/{name}")).await;
         assert_eq!((status, body), (404, json!({"detail": "Not Found"})), "{name}");
+        let response = site.send(Method::GET, &format!("/metadata/{name}"), None).await;
+        assert_eq!(text(&response, header::CACHE_CONTROL), "no-store", "{name}");
     }
     assert_eq!(site.send(Method::PUT, "/metadata/timestamp.json", None).await.status(), StatusCode::METHOD_NOT_ALLOWED);
 }
