@@ -15,7 +15,7 @@ use super::{
 
 /// The body of a request, before it is read.
 #[derive(Debug)]
-pub enum Body {
+pub(super) enum Body {
     /// There is none.
     Missing,
     /// It says that it is JSON.
@@ -29,7 +29,7 @@ impl Body {
     ///
     /// # Errors
     /// All faults that are found, at least one.
-    pub fn read<T>(self, parse: impl FnOnce(&Cursor<'_>) -> Option<T>) -> Result<T, Vec<Fault>> {
+    pub(super) fn read<T>(self, parse: impl FnOnce(&Cursor<'_>) -> Option<T>) -> Result<T, Vec<Fault>> {
         match self {
             Body::Missing => Err(vec![Fault::missing(vec!["body".into()], &Value::Null)]),
             Body::Json(bytes) => read(&document(&bytes)?, parse),
@@ -42,7 +42,7 @@ impl Body {
 ///
 /// # Errors
 /// All faults that are found.
-pub fn read<T>(document: &Value, parse: impl FnOnce(&Cursor<'_>) -> Option<T>) -> Result<T, Vec<Fault>> {
+pub(super) fn read<T>(document: &Value, parse: impl FnOnce(&Cursor<'_>) -> Option<T>) -> Result<T, Vec<Fault>> {
     let faults = RefCell::new(Faults::default());
     let parsed = parse(&Cursor { value: document, step: At::Name("body"), parent: None, faults: &faults });
     let told = faults.into_inner().told();
@@ -76,7 +76,7 @@ fn document(bytes: &[u8]) -> Result<Value, Vec<Fault>> {
 
 /// A bound of a number.
 #[derive(Debug, Clone, Copy)]
-pub enum Bound {
+pub(super) enum Bound {
     /// It is exclusive, from below.
     GreaterThan(i64),
     /// It is inclusive, from below.
@@ -89,7 +89,7 @@ pub enum Bound {
 
 /// One value of a document and the way that led there.
 #[derive(Debug, Clone, Copy)]
-pub struct Cursor<'c> {
+pub(super) struct Cursor<'c> {
     value: &'c Value,
     step: At<'c>,
     parent: Option<&'c Cursor<'c>>,
@@ -105,12 +105,12 @@ enum At<'c> {
 
 impl<'c> Cursor<'c> {
     /// The value.
-    pub fn value(&self) -> &'c Value {
+    pub(super) fn value(&self) -> &'c Value {
         self.value
     }
 
     /// Reads an object with members that have a meaning.
-    pub fn model(&'c self) -> Option<Model<'c>> {
+    pub(super) fn model(&'c self) -> Option<Model<'c>> {
         let Value::Object(members) = self.value else {
             return self
                 .fault("model_attributes_type", "Input should be a valid dictionary or object to extract fields from");
@@ -119,46 +119,46 @@ impl<'c> Cursor<'c> {
     }
 
     /// Reads an object with any members.
-    pub fn dict(&self) -> Option<&'c Map<String, Value>> {
+    pub(super) fn dict(&self) -> Option<&'c Map<String, Value>> {
         self.value.as_object().or_else(|| self.fault("dict_type", "Input should be a valid dictionary"))
     }
 
     /// Reads a list.
-    pub fn list(&self) -> Option<&'c Vec<Value>> {
+    pub(super) fn list(&self) -> Option<&'c Vec<Value>> {
         self.value.as_array().or_else(|| self.fault("list_type", "Input should be a valid list"))
     }
 
     /// Reads a text.
-    pub fn text(&self) -> Option<&'c str> {
+    pub(super) fn text(&self) -> Option<&'c str> {
         self.value.as_str().or_else(|| self.fault("string_type", "Input should be a valid string"))
     }
 
     /// Reads an integer in any form that the contract allows.
-    pub fn integer(&self) -> Option<i64> {
+    pub(super) fn integer(&self) -> Option<i64> {
         lax::integer(self.value).or_else(|(kind, msg)| self.fault(kind, msg).ok_or(())).ok()
     }
 
     /// Reads a truth value in any form that the contract allows.
-    pub fn boolean(&self) -> Option<bool> {
+    pub(super) fn boolean(&self) -> Option<bool> {
         lax::boolean(self.value).or_else(|(kind, msg)| self.fault(kind, msg).ok_or(())).ok()
     }
 
     /// Reads every member of an object with any members.
-    pub fn each_member<T>(&self, mut parse: impl FnMut(&str, &Cursor<'_>) -> Option<T>) -> Option<Vec<T>> {
+    pub(super) fn each_member<T>(&self, mut parse: impl FnMut(&str, &Cursor<'_>) -> Option<T>) -> Option<Vec<T>> {
         let members = self.dict()?;
         let parsed = members.iter().map(|(name, value)| parse(name, &self.at(At::Name(name), value)));
         all(parsed)
     }
 
     /// Reads every item of a list.
-    pub fn each_item<T>(&self, mut parse: impl FnMut(usize, &Cursor<'_>) -> Option<T>) -> Option<Vec<T>> {
+    pub(super) fn each_item<T>(&self, mut parse: impl FnMut(usize, &Cursor<'_>) -> Option<T>) -> Option<Vec<T>> {
         let items = self.list()?;
         let parsed = items.iter().enumerate().map(|(index, value)| parse(index, &self.at(At::Index(index), value)));
         all(parsed)
     }
 
     /// Asks that `number`, which was read here, keeps a bound of the contract.
-    pub fn bound(&self, number: i64, bound: Bound) -> Option<i64> {
+    pub(super) fn bound(&self, number: i64, bound: Bound) -> Option<i64> {
         self.broken(number, bound).map_or(Some(number), |fault| {
             self.faults.borrow_mut().shape(|| fault);
             None
@@ -166,7 +166,7 @@ impl<'c> Cursor<'c> {
     }
 
     /// Asks that `number`, which was read here, keeps a bound of this service.
-    pub fn limit(&self, number: i64, bound: Bound) -> Option<i64> {
+    pub(super) fn limit(&self, number: i64, bound: Bound) -> Option<i64> {
         self.broken(number, bound).map_or(Some(number), |fault| self.rule(|| fault))
     }
 
@@ -182,7 +182,7 @@ impl<'c> Cursor<'c> {
     }
 
     /// Notes that the list here has `length` items, fewer than `min`.
-    pub fn too_short<T>(&self, min: usize, length: usize) -> Option<T> {
+    pub(super) fn too_short<T>(&self, min: usize, length: usize) -> Option<T> {
         let items = if min == 1 { "item" } else { "items" };
         let msg = format!("List should have at least {min} {items} after validation, not {length}");
         let ctx = json!({"field_type": "List", "min_length": min, "actual_length": length});
@@ -191,7 +191,7 @@ impl<'c> Cursor<'c> {
     }
 
     /// Notes that the list or object here has `length` items, more than the `max` of this service.
-    pub fn too_long<T>(&self, max: usize, length: usize) -> Option<T> {
+    pub(super) fn too_long<T>(&self, max: usize, length: usize) -> Option<T> {
         let what = if self.value.is_array() { "List" } else { "Dictionary" };
         let msg = format!("{what} should have at most {max} items after validation, not {length}");
         let ctx = json!({"field_type": what, "max_length": max, "actual_length": length});
@@ -199,13 +199,13 @@ impl<'c> Cursor<'c> {
     }
 
     /// Notes that the text here is none of those that are `expected`.
-    pub fn not_one_of<T>(&self, expected: &[&str]) -> Option<T> {
+    pub(super) fn not_one_of<T>(&self, expected: &[&str]) -> Option<T> {
         self.faults.borrow_mut().shape(|| literal_error(self.loc(), expected, self.value));
         None
     }
 
     /// Notes that the name of the member here is none of those that are `expected`.
-    pub fn name_not_one_of<T>(&self, name: &str, expected: &[&str]) -> Option<T> {
+    pub(super) fn name_not_one_of<T>(&self, name: &str, expected: &[&str]) -> Option<T> {
         let mut loc = self.loc();
         loc.push("[key]".into());
         self.faults.borrow_mut().shape(|| literal_error(loc, expected, &name.into()));
@@ -213,13 +213,13 @@ impl<'c> Cursor<'c> {
     }
 
     /// Notes that the value here breaks a rule of the contract.
-    pub fn wrong<T>(&self, why: impl std::fmt::Display) -> Option<T> {
+    pub(super) fn wrong<T>(&self, why: impl std::fmt::Display) -> Option<T> {
         self.faults.borrow_mut().shape(|| Fault::value_error(self.loc(), why, self.value));
         None
     }
 
     /// Notes that the value here breaks a rule of this service.
-    pub fn refuse<T>(&self, why: impl std::fmt::Display) -> Option<T> {
+    pub(super) fn refuse<T>(&self, why: impl std::fmt::Display) -> Option<T> {
         self.rule(|| Fault::value_error(self.loc(), why, self.value))
     }
 
@@ -249,14 +249,14 @@ impl<'c> Cursor<'c> {
 
 /// An object whose members have a meaning. Members that nobody asks for are ignored.
 #[derive(Debug, Clone, Copy)]
-pub struct Model<'c> {
+pub(super) struct Model<'c> {
     at: &'c Cursor<'c>,
     members: &'c Map<String, Value>,
 }
 
 impl Model<'_> {
     /// Reads a member that must be there.
-    pub fn required<T>(&self, name: &str, parse: impl FnOnce(&Cursor<'_>) -> Option<T>) -> Option<T> {
+    pub(super) fn required<T>(&self, name: &str, parse: impl FnOnce(&Cursor<'_>) -> Option<T>) -> Option<T> {
         let Some(value) = self.members.get(name) else {
             let mut loc = self.at.loc();
             loc.push(name.into());
@@ -267,7 +267,7 @@ impl Model<'_> {
     }
 
     /// Reads a member that may be absent or null: both are `Some(None)`.
-    pub fn nullable<T>(&self, name: &str, parse: impl FnOnce(&Cursor<'_>) -> Option<T>) -> Option<Option<T>> {
+    pub(super) fn nullable<T>(&self, name: &str, parse: impl FnOnce(&Cursor<'_>) -> Option<T>) -> Option<Option<T>> {
         match self.members.get(name) {
             None | Some(Value::Null) => Some(None),
             Some(value) => parse(&self.at.at(At::Name(name), value)).map(Some),
@@ -275,7 +275,7 @@ impl Model<'_> {
     }
 
     /// Reads a member that may be absent, but not null.
-    pub fn or<T>(&self, default: T, name: &str, parse: impl FnOnce(&Cursor<'_>) -> Option<T>) -> Option<T> {
+    pub(super) fn or<T>(&self, default: T, name: &str, parse: impl FnOnce(&Cursor<'_>) -> Option<T>) -> Option<T> {
         match self.members.get(name) {
             None => Some(default),
             Some(value) => parse(&self.at.at(At::Name(name), value)),
@@ -283,7 +283,7 @@ impl Model<'_> {
     }
 
     /// Whether the member is there and not null.
-    pub fn has(&self, name: &str) -> bool {
+    pub(super) fn has(&self, name: &str) -> bool {
         self.members.get(name).is_some_and(|value| !value.is_null())
     }
 }

@@ -12,7 +12,7 @@ use crate::store::StoreError;
 
 /// Why a request is refused. What is told never holds the words of a store or of the queue: those are logged.
 #[derive(Debug, Error)]
-pub enum Refusal {
+pub(super) enum Refusal {
     /// What was sent is wrong.
     #[error("the request has faults")]
     Invalid(Vec<Fault>),
@@ -58,7 +58,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// A refusal because of one fault.
-    pub fn fault(fault: Fault) -> Self {
+    pub(super) fn fault(fault: Fault) -> Self {
         Self::Invalid(vec![fault])
     }
 

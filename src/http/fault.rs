@@ -15,43 +15,43 @@ const MAX_ECHO_BYTES: usize = 4096;
 /// One thing that is wrong with a request.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[schema(title = "ValidationError")]
-pub struct Fault {
+pub(super) struct Fault {
     /// What kind of fault, for programs: `missing`, `int_parsing`, `value_error`, …
     #[serde(rename = "type")]
-    pub kind: &'static str,
+    pub(super) kind: &'static str,
     /// Where it is: `body` or `query`, then the names and indexes that lead there.
-    pub loc: Vec<Step>,
+    pub(super) loc: Vec<Step>,
     /// A sentence for people.
-    pub msg: String,
+    pub(super) msg: String,
     /// What was found there. Absent when its JSON is longer than 4,096 bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Value>, nullable)]
-    pub input: Option<Value>,
+    pub(super) input: Option<Value>,
     /// The numbers and names that `msg` mentions.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
-    pub ctx: Option<Value>,
+    pub(super) ctx: Option<Value>,
 }
 
 impl Fault {
     /// A fault at `loc` where `input` was found.
-    pub fn new(kind: &'static str, loc: Vec<Step>, msg: impl Into<String>, input: &Value) -> Self {
+    pub(super) fn new(kind: &'static str, loc: Vec<Step>, msg: impl Into<String>, input: &Value) -> Self {
         let input = is_short(input, MAX_ECHO_BYTES).then(|| input.clone());
         Self { kind, loc, msg: msg.into(), input, ctx: None }
     }
 
     /// A rule of ours or of the contract that `input` breaks although its type is right.
-    pub fn value_error(loc: Vec<Step>, why: impl std::fmt::Display, input: &Value) -> Self {
+    pub(super) fn value_error(loc: Vec<Step>, why: impl std::fmt::Display, input: &Value) -> Self {
         Self::new("value_error", loc, format!("Value error, {why}"), input).with(json!({"error": {}}))
     }
 
     /// A member of the body or of the query that is not there.
-    pub fn missing(loc: Vec<Step>, parent: &Value) -> Self {
+    pub(super) fn missing(loc: Vec<Step>, parent: &Value) -> Self {
         Self::new("missing", loc, "Field required", parent)
     }
 
     /// Adds the numbers and names that the message mentions.
-    pub fn with(mut self, ctx: Value) -> Self {
+    pub(super) fn with(mut self, ctx: Value) -> Self {
         self.ctx = Some(ctx);
         self
     }
@@ -60,7 +60,7 @@ impl Fault {
 /// One step of the way to a fault.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(untagged)]
-pub enum Step {
+pub(super) enum Step {
     /// A member of an object.
     Name(String),
     /// An item of a list, or an offset in a text.

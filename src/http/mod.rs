@@ -28,14 +28,14 @@ use crate::{
 };
 
 mod admission;
-pub mod artifacts;
-pub mod body;
-pub mod bootstrap;
+mod artifacts;
+mod body;
+mod bootstrap;
 mod delegations;
 mod digest;
 mod docs;
-pub mod error;
-pub mod fault;
+mod error;
+mod fault;
 mod health;
 mod lax;
 mod limits;
@@ -43,7 +43,7 @@ mod lock;
 mod openapi;
 mod published;
 mod reply;
-pub mod settings;
+mod settings;
 mod tasks;
 
 pub use limits::Limits;

@@ -291,7 +291,11 @@ async fn recorded_requests_get_the_recorded_answer(site: &Site<'_>) {
                 assert_eq!(json!(status), difference["status"], "{case}");
                 assert_eq!(body["detail"][0]["type"], difference["type"], "{case}");
             }
-            None => assert_eq!((json!(status), body), (recording["status"].clone(), recording["response"].clone()), "{case}"),
+            None => assert_eq!(
+                (json!(status), body),
+                (recording["status"].clone(), recording["response"].clone()),
+                "{case}"
+            ),
         }
     }
 }
@@ -322,7 +326,8 @@ pub async fn published_files_have_their_headers(site: &Site<'_>) {
             assert_eq!(text(&response, header::CACHE_CONTROL), cache);
         }
     }
-    for name in ["root.json", "01.root.json", "999999.root.json", "..%2fledger.sqlite", "1.root.json.tmp", "%2e%2e%2fx"] {
+    for name in ["root.json", "01.root.json", "999999.root.json", "..%2fledger.sqlite", "1.root.json.tmp", "%2e%2e%2fx"]
+    {
         let (status, body) = site.get(&format!("/metadata/{name}")).await;
         assert_eq!((status, body), (404, json!({"detail": "Not Found"})), "{name}");
         let response = site.send(Method::GET, &format!("/metadata/{name}"), None).await;
