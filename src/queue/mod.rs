@@ -8,6 +8,8 @@ use thiserror::Error;
 
 use crate::task::{Job, TaskId};
 
+#[cfg(test)]
+pub(crate) mod contract;
 pub mod local;
 
 /// The broker could not take or give a job. Nothing is known to have happened; to publish again under the same id is safe.

@@ -36,6 +36,16 @@ pub(crate) enum Durability {
     Normal,
 }
 
+impl Durability {
+    /// The value of `pragma synchronous` for it, in a database with a write-ahead log.
+    pub(crate) fn pragma(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Normal => "normal",
+        }
+    }
+}
+
 /// A handle on an open database. Clones share the connection; the last one to go closes it.
 #[derive(Debug, Clone)]
 pub(crate) struct Database(Arc<Door>);
@@ -146,11 +156,7 @@ fn connect(path: &Path, durability: Durability, migrations: &Runner) -> Result<C
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
         connection.pragma_update(None, "journal_mode", "wal")?;
-        let synchronous = match durability {
-            Durability::Full => "full",
-            Durability::Normal => "normal",
-        };
-        connection.pragma_update(None, "synchronous", synchronous)?;
+        connection.pragma_update(None, "synchronous", durability.pragma())?;
         connection.pragma_update(None, "foreign_keys", true)?;
         connection.pragma_update(None, "cache_size", CACHE_KIB)?;
         connection.pragma_update(None, "journal_size_limit", WAL_LIMIT_BYTES)?;
