@@ -23,7 +23,9 @@ enum Command {
 #[derive(Subcommand)]
 enum Task {
     /// Wait until a task has ended, and tell how it went
-    #[command(after_help = "Example: rstuf task info 6fa1c0b0527844f9b8db0f32d4d31b50 --api-server http://127.0.0.1:8080")]
+    #[command(
+        after_help = "Example: rstuf task info 6fa1c0b0527844f9b8db0f32d4d31b50 --api-server http://127.0.0.1:8080"
+    )]
     Info {
         /// The id that the server gave when it accepted the task
         task_id: String,

@@ -27,7 +27,9 @@ enum Command {
     #[command(after_help = STANDALONE_HELP)]
     Standalone(Flags),
     /// Show the main job on real files with throw-away keys, then go on serving
-    #[command(after_help = "Example: rstufd demo --files ./dist\n\nThe data is thrown away at the end unless --data-dir is given.")]
+    #[command(
+        after_help = "Example: rstufd demo --files ./dist\n\nThe data is thrown away at the end unless --data-dir is given."
+    )]
     Demo {
         #[command(flatten)]
         flags: Flags,
@@ -85,7 +87,9 @@ impl Flags {
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Standalone(flags) => standalone(&flags),
-        Command::Demo { flags, files, exit } => demonstrate(&flags, files, if exit { After::Exit } else { After::Serve }),
+        Command::Demo { flags, files, exit } => {
+            demonstrate(&flags, files, if exit { After::Exit } else { After::Serve })
+        }
     };
     match result {
         Ok(code) => ExitCode::from(u8::try_from(code).unwrap_or(1)),
@@ -135,9 +139,8 @@ fn demonstrate(flags: &Flags, files: Option<PathBuf>, after: After) -> anyhow::R
 
 /// Serves until a signal comes, or an actor ends the process. A second signal ends it at once.
 fn serve(system: System, server: Standalone) -> anyhow::Result<i32> {
-    let (mut terminate, mut interrupt) = system.block_on(async {
-        anyhow::Ok((signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?))
-    })?;
+    let (mut terminate, mut interrupt) =
+        system.block_on(async { anyhow::Ok((signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?)) })?;
     system.runtime().spawn(async move {
         tokio::select! {
             _ = terminate.recv() => {}

@@ -76,7 +76,8 @@ pub struct Settings {
 /// # Errors
 /// [`Faults`] with everything that is wrong: unknown names, values that can't be, a file that can't be read.
 pub fn load(file: Option<PathBuf>, flags: &BTreeMap<&'static str, String>) -> Result<Settings, Faults> {
-    let variables = env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let variables =
+        env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     load_from(file, variables.collect(), flags)
 }
 
@@ -103,7 +104,11 @@ fn load_from(
     let options = Options {
         key_dir: if key_dir.as_os_str().is_empty() { data_dir.join("keys") } else { key_dir },
         data_dir,
-        listen: reader.value_or("listen", "an address and a port, as 127.0.0.1:8080", SocketAddr::from(([127, 0, 0, 1], 0))),
+        listen: reader.value_or(
+            "listen",
+            "an address and a port, as 127.0.0.1:8080",
+            SocketAddr::from(([127, 0, 0, 1], 0)),
+        ),
         limits: Limits {
             body_bytes: reader.number("body_bytes", 1024, 1 << 32),
             artifacts_per_request: reader.number("artifacts_per_request", 1, 10_000_000),
@@ -133,10 +138,12 @@ fn load_from(
         }
     };
     let mut faults = reader.faults;
-    faults.extend(reader.given.keys().filter(|name| !SETTINGS.iter().any(|setting| setting.name == **name)).map(|name| {
-        let variable = format!("{PREFIX}_{}", name.to_uppercase());
-        format!("{name} (or {variable}): is no setting of a standalone server; see `rstufd standalone --help`")
-    }));
+    faults.extend(reader.given.keys().filter(|name| !SETTINGS.iter().any(|setting| setting.name == **name)).map(
+        |name| {
+            let variable = format!("{PREFIX}_{}", name.to_uppercase());
+            format!("{name} (or {variable}): is no setting of a standalone server; see `rstufd standalone --help`")
+        },
+    ));
     if faults.is_empty() { Ok(Settings { options, log_filter, log_format }) } else { Err(Faults(faults)) }
 }
 
@@ -208,7 +215,8 @@ mod tests {
     #[test]
     fn a_layer_covers_those_below_it() {
         let file = file("listen = \"127.0.0.1:1\"\npath_bytes = 100\ncustom_bytes = 100\n");
-        let environment = variables(&[("RSTUF_LISTEN", "127.0.0.1:2"), ("RSTUF_PATH_BYTES", "\"200\""), ("OTHER", "x")]);
+        let environment =
+            variables(&[("RSTUF_LISTEN", "127.0.0.1:2"), ("RSTUF_PATH_BYTES", "\"200\""), ("OTHER", "x")]);
         let flags = BTreeMap::from([("listen", "127.0.0.1:3".to_owned())]);
         let options = load_from(Some(file.path().into()), environment, &flags).expect("a configuration").options;
         assert_eq!(options.listen.port(), 3);
@@ -226,8 +234,11 @@ mod tests {
             ("RSTUF_TEST_PYTHON", "ours"),
             ("RSTUF_CONFIG", "a file"),
         ]);
-        let faults = load_from(Some(file.path().into()), environment, &BTreeMap::new()).expect_err("faults").to_string();
-        for part in ["listen = \"here\"", "round_changes = \"0\"", "listen_on", "RSTUF_BROKER_SERVER", "log_format = \"xml\""] {
+        let faults =
+            load_from(Some(file.path().into()), environment, &BTreeMap::new()).expect_err("faults").to_string();
+        for part in
+            ["listen = \"here\"", "round_changes = \"0\"", "listen_on", "RSTUF_BROKER_SERVER", "log_format = \"xml\""]
+        {
             assert!(faults.contains(part), "{part} is not in {faults}");
         }
         assert_eq!(faults.lines().count(), 6, "{faults}");

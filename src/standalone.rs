@@ -65,7 +65,8 @@ impl Standalone {
     pub async fn start(options: Options) -> anyhow::Result<Self> {
         let Options { data_dir, key_dir, listen, limits, capacity, result_expiry, renewal_interval, batch } = options;
         let lock = DirectoryLock::acquire(&data_dir)?;
-        std::fs::create_dir_all(&key_dir).with_context(|| format!("can't make the key directory {}", key_dir.display()))?;
+        std::fs::create_dir_all(&key_dir)
+            .with_context(|| format!("can't make the key directory {}", key_dir.display()))?;
         let clock = Clock::system();
         let ledger = Arc::new(SqliteLedger::open(&data_dir.join("ledger.db"))?);
         let bucket: Arc<dyn Bucket> = Arc::new(DirectoryBucket::open(data_dir.join("metadata"))?);

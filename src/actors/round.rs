@@ -19,8 +19,8 @@ use async_trait::async_trait;
 use serde_json::Value;
 use thiserror::Error;
 
-pub use self::memory::Memory;
 use self::draft::Draft;
+pub use self::memory::Memory;
 use super::{
     bins::{Order, UpdateError, Updated},
     signer::SigningKeys,

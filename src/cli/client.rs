@@ -61,7 +61,11 @@ impl Client {
     ///
     /// # Errors
     /// As [`refresh`](Client::refresh), which must come first.
-    pub async fn find(&mut self, path: &ArtifactPath, now: Timestamp) -> anyhow::Result<Option<(RoleName, TargetFile)>> {
+    pub async fn find(
+        &mut self,
+        path: &ArtifactPath,
+        now: Timestamp,
+    ) -> anyhow::Result<Option<(RoleName, TargetFile)>> {
         loop {
             match self.trusted.search(path)? {
                 Next::Found { role, info } => return Ok(Some((role, info))),

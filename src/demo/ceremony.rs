@@ -13,7 +13,7 @@ use crate::{
         expiry,
         key::key_id,
         name::{KeyId, Version},
-        root::{Root, RoleKeys},
+        root::{RoleKeys, Root},
         wire::{Metadata, Signature},
     },
 };

@@ -34,32 +34,59 @@ pub async fn show(options: Options, directory: PathBuf) -> anyhow::Result<Standa
     step(1, "A root ceremony. Three people make a key each; two of the three must sign what the repository trusts.");
     let payload = ceremony::hold(&key_dir, BINS, Layout::Succinct, now)?;
     let file = data_dir.join("ceremony-payload.json");
-    std::fs::write(&file, serde_json::to_vec_pretty(&payload)?).with_context(|| format!("can't write {}", file.display()))?;
-    say(&format!("{} hold root keys; alice and bob signed. The service has one online key for all the rest.", ceremony::PEOPLE.join(", ")));
+    std::fs::write(&file, serde_json::to_vec_pretty(&payload)?)
+        .with_context(|| format!("can't write {}", file.display()))?;
+    say(&format!(
+        "{} hold root keys; alice and bob signed. The service has one online key for all the rest.",
+        ceremony::PEOPLE.join(", ")
+    ));
     say(&format!("The signed root and the settings are in {}", file.display()));
 
     step(2, "Bootstrap. The service takes the root, and signs and publishes its first metadata.");
     curl(&format!("curl -H 'content-type: application/json' -d @{} {url}/api/v1/bootstrap/", file.display()));
     let task = finish(&api, "/api/v1/bootstrap/", &payload).await?;
-    say(&format!("task {} is SUCCESS: 1.root.json, targets, snapshot, timestamp and {BINS} hash bins are published", task.0));
+    say(&format!(
+        "task {} is SUCCESS: 1.root.json, targets, snapshot, timestamp and {BINS} hash bins are published",
+        task.0
+    ));
 
     let artifacts = files::artifacts(&directory)?;
-    step(3, &format!("Add artifacts. The {} files of {} get signed metadata: where, how long, which digest.", artifacts.len(), directory.display()));
+    step(
+        3,
+        &format!(
+            "Add artifacts. The {} files of {} get signed metadata: where, how long, which digest.",
+            artifacts.len(),
+            directory.display()
+        ),
+    );
     let body = |artifacts: &[(ArtifactPath, Value)]| json!({ "artifacts": artifacts.iter().map(|(_, body)| body).collect::<Vec<_>>() });
-    let (path, example) = artifacts.iter().max_by_key(|(_, body)| body["info"]["length"].as_u64()).context("no artifact")?;
-    curl(&format!("curl -H 'content-type: application/json' -d '{}' {url}/api/v1/artifacts/", json!({ "artifacts": [example] })));
+    let (path, example) =
+        artifacts.iter().max_by_key(|(_, body)| body["info"]["length"].as_u64()).context("no artifact")?;
+    curl(&format!(
+        "curl -H 'content-type: application/json' -d '{}' {url}/api/v1/artifacts/",
+        json!({ "artifacts": [example] })
+    ));
     let task = finish(&api, "/api/v1/artifacts/", &body(&artifacts)).await?;
     say(&format!("task {} is SUCCESS, and that means: a client that asks now sees them", task.0));
     curl(&format!("curl '{url}/api/v1/task/?task_id={}'", task.0));
 
     let mirror = mirror::Mirror::start(directory.clone())?;
-    step(4, &format!("Download. A TUF client that knows nothing but the root fetches {path} from an ordinary download server."));
+    step(
+        4,
+        &format!(
+            "Download. A TUF client that knows nothing but the root fetches {path} from an ordinary download server."
+        ),
+    );
     let root = serde_json::to_vec(&payload["metadata"]["root"])?;
     let mut client = Client::new(&root, &format!("{url}/metadata"))?;
     client.refresh(now).await?;
     let (role, info) = client.find(path, now).await?.with_context(|| format!("{path} is not in the metadata"))?;
     let bytes = client.download(&mirror.url(path), &info).await?;
-    say(&format!("{role} says {} bytes and its digest; {} bytes came, and they are the ones that were signed", info.length, bytes.len()));
+    say(&format!(
+        "{role} says {} bytes and its digest; {} bytes came, and they are the ones that were signed",
+        info.length,
+        bytes.len()
+    ));
     curl(&format!("curl {url}/metadata/timestamp.json"));
 
     step(5, "An attack. Somebody breaks into the download server and changes one byte of that file.");

@@ -10,15 +10,14 @@ use std::{
 use rstuf::tuf::canonical::to_canonical;
 use serde_json::{Map, Value, json};
 
+use crate::harness;
+
 const OBJECTS: usize = 10_000;
 
-/// The judge: Python with securesystemslib, as the variable `RSTUF_TEST_PYTHON` names it.
+/// The judge: Python with securesystemslib.
 fn judged(values: &[Value]) -> Vec<String> {
-    let python =
-        std::env::var("RSTUF_TEST_PYTHON").expect("RSTUF_TEST_PYTHON names a python that has securesystemslib");
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/judges/canonical.py");
-    let mut child = Command::new(python)
-        .arg(script)
+    let mut child = Command::new(harness::python())
+        .arg(harness::checkout().join("tests/it/judges/canonical.py"))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()

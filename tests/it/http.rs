@@ -23,11 +23,11 @@ const ROUTES: [(&str, &[Method]); 6] = [
 ];
 
 /// A server to ask.
-pub struct Site<'a> {
+pub(crate) struct Site<'a> {
     /// Where it is, without a slash at the end.
-    pub base: &'a str,
+    pub(crate) base: &'a str,
     /// Who asks. It must not follow redirects: a redirect where an answer is due is a fault.
-    pub client: Client,
+    pub(crate) client: Client,
 }
 
 impl Site<'_> {
@@ -69,7 +69,7 @@ fn artifact(path: &str) -> Value {
 }
 
 /// A server without a repository says so, and faults come before that.
-pub async fn without_a_repository(site: &Site<'_>) {
+pub(crate) async fn without_a_repository(site: &Site<'_>) {
     let available = json!({"data": {"bootstrap": false}, "message": "System available for bootstrap."});
     assert_eq!(site.get("/api/v1/bootstrap/").await, (200, available));
 
@@ -91,7 +91,7 @@ pub async fn without_a_repository(site: &Site<'_>) {
 }
 
 /// In any state: paths, methods, faults of bodies, and what every answer has.
-pub async fn in_any_state(site: &Site<'_>) {
+pub(crate) async fn in_any_state(site: &Site<'_>) {
     paths_have_both_forms(site).await;
     other_methods_are_refused(site).await;
     bodies_are_json_and_bounded(site).await;
@@ -236,7 +236,7 @@ async fn the_page_needs_nothing_from_elsewhere(site: &Site<'_>) {
 }
 
 /// A server with a repository takes work, in the contract's words.
-pub async fn with_a_repository(site: &Site<'_>) {
+pub(crate) async fn with_a_repository(site: &Site<'_>) {
     let (status, body) = site.get("/api/v1/bootstrap/").await;
     assert_eq!((status, &body["message"]), (200, &json!("System LOCKED for bootstrap.")));
     assert_eq!((&body["data"]["bootstrap"], &body["data"]["state"]), (&json!(true), &json!("finished")));
@@ -301,7 +301,7 @@ async fn recorded_requests_get_the_recorded_answer(site: &Site<'_>) {
 }
 
 /// A server that serves the published files itself lets caches keep them as long as they are right.
-pub async fn published_files_have_their_headers(site: &Site<'_>) {
+pub(crate) async fn published_files_have_their_headers(site: &Site<'_>) {
     let immutable = "public, max-age=31536000, immutable";
     let pointer = "public, max-age=5, must-revalidate";
     for (name, cache) in [("1.root.json", immutable), ("timestamp.json", pointer)] {

@@ -1,3 +1,6 @@
 //! The tests that run the programs and judge them by others'.
 
 mod canonical;
+mod contract;
+mod http;
+mod kill;

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use reqwest::{Client, StatusCode};
+use reqwest::{Client, ClientBuilder, StatusCode};
 use serde_json::{Value, json};
 
 use super::artifact::Artifact;
@@ -39,12 +39,7 @@ impl Reply {
 impl Api {
     /// The API of the server at this URL.
     pub(crate) fn at(url: &str) -> Self {
-        static PROVIDER: Once = Once::new();
-        PROVIDER.call_once(|| {
-            rustls::crypto::aws_lc_rs::default_provider().install_default().expect("nobody else installs a provider");
-        });
-        let client =
-            Client::builder().no_proxy().timeout(ANSWER_LIMIT).build().expect("a client without options can be built");
+        let client = client_builder().build().expect("the options are good");
         Self { client, base: format!("{url}/api/v1") }
     }
 
@@ -102,6 +97,15 @@ impl Api {
         assert_eq!(task["result"]["status"], true, "{task}");
         task["result"].clone()
     }
+}
+
+/// The options that all clients share.
+pub(crate) fn client_builder() -> ClientBuilder {
+    static PROVIDER: Once = Once::new();
+    PROVIDER.call_once(|| {
+        rustls::crypto::aws_lc_rs::default_provider().install_default().expect("nobody else installs a provider");
+    });
+    Client::builder().no_proxy().timeout(ANSWER_LIMIT)
 }
 
 async fn reply(response: reqwest::Response) -> reqwest::Result<Reply> {

@@ -9,7 +9,7 @@ use std::{
 use rstuf::tuf::bins::Layout;
 use serde_json::Value;
 
-use super::{checkout, installed};
+use super::{checkout, python};
 
 /// What a ceremony leaves behind.
 pub(crate) struct Ceremony {
@@ -22,7 +22,7 @@ pub(crate) struct Ceremony {
 impl Ceremony {
     /// Makes a root that 2 of 3 people signed, and an online key among the server's keys.
     pub(crate) fn hold(out: &Path, keys: &Path, layout: Layout, bins: u32) -> Self {
-        let status = Command::new(installed("RSTUF_TEST_PYTHON", ".deps/venv/bin/python"))
+        let status = Command::new(python())
             .arg(checkout().join("tests/it/judges/ceremony.py"))
             .arg("--out")
             .arg(out)

@@ -8,7 +8,7 @@ use std::{
 
 use aws_lc_rs::digest::{SHA256, digest};
 use jiff::Timestamp;
-use rstuf::tuf::verify::Trusted;
+use rstuf::tuf::{name::RoleName, verify::Trusted};
 use serde_json::Value;
 
 use super::repository::Repository;
@@ -88,6 +88,7 @@ impl Checker {
             root += 1;
             trusted.update_root(&self.read(&format!("{root}.root.json"))).expect("the next root is good");
         }
+        trusted.check_root_expiry(now).expect("the last root is not expired");
         let mut versions = BTreeMap::from([("root".to_owned(), root)]);
 
         let timestamp = self.read("timestamp.json");
@@ -110,7 +111,8 @@ impl Checker {
             let meta = &listed[format!("{role}.json")];
             assert!(meta.is_object(), "snapshot does not list {role}");
             let bytes = self.referred(&role, meta);
-            trusted.update_delegated(&role, "targets", &bytes, now).expect("a delegated role is good");
+            let name = RoleName::parse(&role).expect("a delegated role has a good name");
+            trusted.update_delegated(&name, &RoleName::targets(), &bytes, now).expect("a delegated role is good");
             let Value::Object(found) = self::signed(&bytes)["targets"].take() else { panic!("{role} has no targets") };
             artifacts.extend(found);
             versions.insert(role, version(meta));

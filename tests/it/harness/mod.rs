@@ -15,8 +15,18 @@ pub(crate) fn checkout() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
+/// A Python that has python-tuf and securesystemslib.
+pub(crate) fn python() -> PathBuf {
+    installed("RSTUF_TEST_PYTHON", ".deps/venv/bin/python")
+}
+
+/// A Node.js that tuf-js runs on.
+pub(crate) fn node() -> PathBuf {
+    installed("RSTUF_TEST_NODE", ".deps/node")
+}
+
 /// A program that `scripts/test.sh --setup` installs: where the environment says, else inside the checkout.
-pub(crate) fn installed(variable: &str, place: &str) -> PathBuf {
+fn installed(variable: &str, place: &str) -> PathBuf {
     let program = env::var_os(variable).map_or_else(|| checkout().join(place), PathBuf::from);
     assert!(program.exists(), "{} is missing: run `scripts/test.sh --setup` first", program.display());
     program

@@ -11,7 +11,7 @@ use std::{
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::harness::{checkout, installed, lines::Lines, repository::Repository};
+use crate::harness::{checkout, lines::Lines, node, python, repository::Repository};
 
 const ANSWER_LIMIT: Duration = Duration::from_secs(180);
 
@@ -56,12 +56,12 @@ pub(crate) struct Download {
 impl Program {
     /// The client of python-tuf.
     pub(crate) fn python_tuf() -> Self {
-        Self::start("python-tuf", installed("RSTUF_TEST_PYTHON", ".deps/venv/bin/python"), "python_tuf.py")
+        Self::start("python-tuf", python(), "python_tuf.py")
     }
 
     /// tuf-js.
     pub(crate) fn tuf_js() -> Self {
-        Self::start("tuf-js", installed("RSTUF_TEST_NODE", ".deps/node"), "js/judge.mjs")
+        Self::start("tuf-js", node(), "js/judge.mjs")
     }
 
     fn start(name: &'static str, interpreter: PathBuf, script: &str) -> Self {
@@ -76,8 +76,13 @@ impl Program {
         Self { name, child, commands, answers }
     }
 
+    /// Which client this is.
+    pub(crate) fn name(&self) -> &'static str {
+        self.name
+    }
+
     /// Sends a command and waits for the verdict.
-    pub(crate) fn ask(&mut self, command: &Value) -> Verdict {
+    fn ask(&mut self, command: &Value) -> Verdict {
         writeln!(self.commands, "{command}").expect("the judge reads its commands");
         let answer = self.answers.next(ANSWER_LIMIT);
         let answer = answer.unwrap_or_else(|why| panic!("no answer from {} to {command}: {why:?}", self.name));
@@ -90,6 +95,11 @@ impl Program {
             Verdict::Ok(answer) => answer,
             verdict => panic!("{} on {command}: {verdict:?}", self.name),
         }
+    }
+
+    /// Whether a new client of this repository accepts its metadata.
+    pub(crate) fn refresh(&mut self, repository: &Repository) -> Verdict {
+        self.ask(&command("refresh", repository, json!({})))
     }
 
     /// What a new client of this repository finds under these paths, null where it finds nothing.

@@ -19,11 +19,17 @@ pub(crate) struct Tough {
 }
 
 impl Tough {
-    /// Loads a repository as a new client. `targets` is a directory for artifacts.
-    pub(crate) async fn load(repository: &Repository, targets: PathBuf) -> Self {
+    /// Loads a repository as a new client.
+    pub(crate) async fn load(repository: &Repository) -> Self {
+        Self::try_load(repository).await.expect("tough accepts the repository")
+    }
+
+    /// Loads a repository as a new client, or says why tough does not accept it.
+    pub(crate) async fn try_load(repository: &Repository) -> Result<Self, tough::error::Error> {
         let root = fs::read(&repository.ceremony.root).expect("the ceremony has written the root");
+        let targets = repository.server.scratch("tough");
         let loader = RepositoryLoader::new(&root, directory_url(&repository.server.bucket()), directory_url(&targets));
-        Self { repository: loader.load().await.expect("tough accepts the repository"), targets }
+        Ok(Self { repository: loader.load().await?, targets })
     }
 
     /// What it finds under these paths, null where it finds nothing.
