@@ -94,17 +94,16 @@ async fn what_is_not_published_stays_invisible_until_a_publish() {
     let reply = api.post("/artifacts/", &body).await.expect("the server answers");
     assert_eq!(reply.status, StatusCode::ACCEPTED);
     assert_eq!(reply.body["message"], "New Artifact(s) successfully submitted. Publishing will be skipped.");
-    let waiting = reply.task();
+    // The task is done when the change is recorded: nobody knows when a publish comes.
+    api.success(&reply.task()).await;
     repository.add(&others).await;
 
     let found = judge.find(&repository, &["hidden.txt", "other-0.txt"]);
     assert_eq!(found["hidden.txt"], Value::Null);
     assert_eq!(found["other-0.txt"], others[0].info());
-    assert_ne!(api.task(&waiting).await["state"], "SUCCESS");
 
     let publish = api.publish().await.expect("the server answers").task();
     api.success(&publish).await;
-    api.success(&waiting).await;
     assert_eq!(judge.find(&repository, &["hidden.txt"])["hidden.txt"], hidden.info());
 }
 

@@ -138,14 +138,9 @@ impl Server {
         let mut running = self.running.take().expect("the server runs");
         let pid = Pid::from_child(&running.child);
         kill_process(pid, Signal::TERM).expect("a child can be signalled");
-        // Its standard output closes when it ends, so this waits without asking again and again.
-        let deadline = Instant::now() + STOP_LIMIT;
-        loop {
-            match running.output.next(deadline.saturating_duration_since(Instant::now())) {
-                Ok(_) => {}
-                Err(NoLine::Closed) => break,
-                Err(NoLine::Late) => panic!("the server did not end in {STOP_LIMIT:?}: {}", tail(&self.log())),
-            }
+        if until_closed(&running.output, STOP_LIMIT).is_err() {
+            running.child.kill().expect("a child can be killed");
+            panic!("the server did not end in {STOP_LIMIT:?}: {}", tail(&self.log()));
         }
         let status = running.child.wait().expect("a child can be waited for");
         assert!(status.success(), "the server ended with {status}: {}", tail(&self.log()));
@@ -158,9 +153,20 @@ impl Server {
         self.wait_until_listening();
     }
 
-    /// Starts one more process on the same directory and waits until it has ended.
+    /// Starts one more process on the same directory, which is not to start, and waits until it has ended.
     pub(crate) fn start_another(&self) -> Refusal {
-        let output = command(&self.data(), "127.0.0.1:0").output().expect("rstufd can be started");
+        let mut child = command(&self.data(), "127.0.0.1:0")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("rstufd can be started");
+        let output = Lines::of(child.stdout.take().expect("standard output is piped"));
+        let listening = until_closed(&output, START_LIMIT);
+        if listening.is_err() {
+            child.kill().expect("a child can be killed");
+        }
+        let output = child.wait_with_output().expect("a child can be waited for");
+        assert_eq!(listening, Ok(()), "the second process did not end");
         Refusal { status: output.status, error_text: String::from_utf8_lossy(&output.stderr).into_owned() }
     }
 
@@ -180,12 +186,28 @@ impl Drop for Server {
     }
 }
 
-/// The program under test: the release build where the environment names it, else the one built beside this test.
+/// The program under test: the release build where the environment names it, else the one built beside this test. Of the
+/// environment it gets nothing that it would take for a setting.
 fn command(data: &Path, listen: &str) -> Command {
     let program = env::var_os("RSTUF_TEST_BIN").unwrap_or_else(|| env!("CARGO_BIN_EXE_rstufd").into());
     let mut command = Command::new(program);
+    for (name, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("RSTUF_")) {
+        command.env_remove(name);
+    }
     command.arg("standalone").arg("--data-dir").arg(data).args(["--listen", listen]).stdin(Stdio::null());
     command
+}
+
+/// Waits until a process has closed its output, which is when it has ended.
+fn until_closed(output: &Lines, limit: Duration) -> Result<(), NoLine> {
+    let deadline = Instant::now() + limit;
+    loop {
+        match output.next(deadline.saturating_duration_since(Instant::now())) {
+            Ok(_) => {}
+            Err(NoLine::Closed) => return Ok(()),
+            Err(NoLine::Late) => return Err(NoLine::Late),
+        }
+    }
 }
 
 fn tail(log: &Path) -> String {
