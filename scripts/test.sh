@@ -132,6 +132,7 @@ RSTUF_TEST_BIN=$(realpath "${CARGO_TARGET_DIR:-target}/release/rstufd")
 export RSTUF_TEST_BIN
 
 step "tests"
-cargo test --locked
+cargo test --locked --doc
+cargo test --locked --tests
 
 step "all passed"

@@ -2,5 +2,6 @@
 
 mod canonical;
 mod contract;
+mod demo;
 mod http;
 mod kill;

@@ -101,7 +101,7 @@ impl Server {
     /// Starts the process and does not wait for it.
     pub(crate) fn spawn(&mut self) {
         assert!(self.running.is_none(), "the server runs already");
-        let mut child = command(&self.data(), &self.listen)
+        let mut child = standalone(&self.data(), &self.listen)
             .stdout(Stdio::piped())
             .stderr(File::options().create(true).append(true).open(self.log()).expect("a log can be opened"))
             .spawn()
@@ -155,7 +155,7 @@ impl Server {
 
     /// Starts one more process on the same directory, which is not to start, and waits until it has ended.
     pub(crate) fn start_another(&self) -> Refusal {
-        let mut child = command(&self.data(), "127.0.0.1:0")
+        let mut child = standalone(&self.data(), "127.0.0.1:0")
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -188,12 +188,17 @@ impl Drop for Server {
 
 /// The program under test: the release build where the environment names it, else the one built beside this test. Of the
 /// environment it gets nothing that it would take for a setting.
-fn command(data: &Path, listen: &str) -> Command {
-    let program = env::var_os("RSTUF_TEST_BIN").unwrap_or_else(|| env!("CARGO_BIN_EXE_rstufd").into());
-    let mut command = Command::new(program);
+pub(crate) fn program() -> Command {
+    let mut command =
+        Command::new(env::var_os("RSTUF_TEST_BIN").unwrap_or_else(|| env!("CARGO_BIN_EXE_rstufd").into()));
     for (name, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("RSTUF_")) {
         command.env_remove(name);
     }
+    command
+}
+
+fn standalone(data: &Path, listen: &str) -> Command {
+    let mut command = program();
     command.arg("standalone").arg("--data-dir").arg(data).args(["--listen", listen]).stdin(Stdio::null());
     command
 }
