@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf, process::ExitCode};
 
-use actix::System;
+use actix::{System, SystemRunner};
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use rstuf::{
@@ -138,19 +138,21 @@ fn demonstrate(flags: &Flags, files: Option<PathBuf>, after: After) -> anyhow::R
 }
 
 /// Serves until a signal comes, or an actor ends the process. A second signal ends it at once.
-fn serve(system: System, server: Standalone) -> anyhow::Result<i32> {
-    let (mut terminate, mut interrupt) =
-        system.block_on(async { anyhow::Ok((signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?)) })?;
-    system.runtime().spawn(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        tokio::select! {
-            () = server.stop() => System::current().stop(),
-            _ = terminate.recv() => System::current().stop_with_code(1),
-            _ = interrupt.recv() => System::current().stop_with_code(1),
-        }
-    });
+fn serve(system: SystemRunner, server: Standalone) -> anyhow::Result<i32> {
+    system.block_on(async {
+        let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        actix::spawn(async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            tokio::select! {
+                () = server.stop() => System::current().stop(),
+                _ = terminate.recv() => System::current().stop_with_code(1),
+                _ = interrupt.recv() => System::current().stop_with_code(1),
+            }
+        });
+        anyhow::Ok(())
+    })?;
     Ok(system.run_with_code()?)
 }

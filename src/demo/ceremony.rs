@@ -19,14 +19,14 @@ use crate::{
 };
 
 /// The people of the demonstration, who hold the root keys.
-pub const PEOPLE: [&str; 3] = ["alice", "bob", "carol"];
+pub(super) const PEOPLE: [&str; 3] = ["alice", "bob", "carol"];
 const DAYS: u32 = 365;
 
 /// Makes three root keys, two of which sign, and an online key whose private half is put into `key_dir`. Returns the body of the bootstrap.
 ///
 /// # Errors
 /// When the online key can't be written.
-pub fn hold(key_dir: &Path, bins: u32, layout: Layout, now: Timestamp) -> anyhow::Result<Value> {
+pub(super) fn hold(key_dir: &Path, bins: u32, layout: Layout, now: Timestamp) -> anyhow::Result<Value> {
     let mut keys: Vec<(KeyId, Value)> = Vec::new();
     let mut people = Vec::new();
     for name in PEOPLE {

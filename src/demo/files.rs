@@ -16,7 +16,7 @@ const MOST: usize = 10_000;
 ///
 /// # Errors
 /// When a file can't be read, or there is none.
-pub fn artifacts(directory: &Path) -> anyhow::Result<Vec<(ArtifactPath, Value)>> {
+pub(super) fn artifacts(directory: &Path) -> anyhow::Result<Vec<(ArtifactPath, Value)>> {
     let mut artifacts = Vec::new();
     let mut waiting = vec![directory.to_owned()];
     while let Some(next) = waiting.pop() {

@@ -16,7 +16,7 @@ use crate::tuf::name::ArtifactPath;
 type Tampered = Arc<Mutex<BTreeMap<ArtifactPath, Vec<u8>>>>;
 
 /// Serves the files of a directory.
-pub struct Mirror {
+pub(super) struct Mirror {
     address: SocketAddr,
     server: ServerHandle,
     tampered: Tampered,
@@ -27,7 +27,7 @@ impl Mirror {
     ///
     /// # Errors
     /// When there is no free port.
-    pub fn start(directory: PathBuf) -> anyhow::Result<Self> {
+    pub(super) fn start(directory: PathBuf) -> anyhow::Result<Self> {
         let tampered = Tampered::default();
         let state = web::Data::new((directory, tampered.clone()));
         let server =
@@ -44,17 +44,17 @@ impl Mirror {
     }
 
     /// Where a file is.
-    pub fn url(&self, path: &ArtifactPath) -> String {
+    pub(super) fn url(&self, path: &ArtifactPath) -> String {
         format!("http://{}/{path}", self.address)
     }
 
     /// From now on this is served as the file `path`: what an attacker who owns the download server can do.
-    pub fn tamper(&self, path: ArtifactPath, bytes: Vec<u8>) {
+    pub(super) fn tamper(&self, path: ArtifactPath, bytes: Vec<u8>) {
         self.tampered.lock().unwrap_or_else(PoisonError::into_inner).insert(path, bytes);
     }
 
     /// Serves no more.
-    pub async fn stop(self) {
+    pub(super) async fn stop(self) {
         self.server.stop(false).await;
     }
 }

@@ -77,12 +77,12 @@ impl Known {
     }
 
     /// The keys of a top-level role.
-    pub fn keys(&self, role: RoleType) -> Arc<SigningKeys> {
+    pub(super) fn keys(&self, role: RoleType) -> Arc<SigningKeys> {
         self.top_level_keys[role.as_str()].clone()
     }
 
     /// Checks new files as a client does that has this root and nothing else (TUF §5.4, §5.5, §5.6).
-    pub fn check(&self, files: [Option<&[u8]>; 3], now: Timestamp) -> Result<(), RoundError> {
+    pub(super) fn check(&self, files: [Option<&[u8]>; 3], now: Timestamp) -> Result<(), RoundError> {
         let [timestamp, snapshot, targets] = files;
         let mut trusted = Trusted::from_root(&self.root)?;
         trusted.check_root_expiry(now)?;
