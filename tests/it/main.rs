@@ -2,6 +2,7 @@
 
 mod canonical;
 mod contract;
+mod crash;
 mod demo;
 mod http;
 mod kill;

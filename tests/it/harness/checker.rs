@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use rstuf::tuf::{name::RoleName, verify::Trusted};
 use serde_json::Value;
 
-use super::repository::Repository;
+use super::{ceremony::Ceremony, repository::Repository};
 
 /// Checks, each time that it is asked:
 ///
@@ -38,8 +38,13 @@ struct State {
 impl Checker {
     /// A checker that has not seen anything yet.
     pub(crate) fn new(repository: &Repository) -> Self {
-        let root = fs::read(&repository.ceremony.root).expect("the ceremony has written the root");
-        Self { bucket: repository.server.bucket(), root, digests: BTreeMap::new(), last: None }
+        Self::of(repository.server.bucket(), &repository.ceremony)
+    }
+
+    /// A checker of a bucket that has not seen anything yet.
+    pub(crate) fn of(bucket: PathBuf, ceremony: &Ceremony) -> Self {
+        let root = fs::read(&ceremony.root).expect("the ceremony has written the root");
+        Self { bucket, root, digests: BTreeMap::new(), last: None }
     }
 
     /// Asserts that the bucket is what it must be.

@@ -1,0 +1,74 @@
+//! Every durable write of a round fails once, in every way, and what comes next is the same work or other work first.
+//!
+//! The scenario runs on the embedded stores, with the round and all that surrounds it as plain functions. At one of its
+//! writes the fault happens; a process that ended is followed by a new one that opens the same directory. The bucket is
+//! read whole, as a client does, after every single write to it and after every failure. In the end every task is a success, and clients
+//! see what was asked for.
+
+use std::collections::BTreeMap;
+
+use rstuf::tuf::bins::Layout;
+
+use self::{
+    fuse::Fault,
+    world::{Scenario, World},
+};
+use crate::harness::ceremony::Ceremony;
+
+mod fuse;
+mod scenario;
+mod world;
+
+/// What is done first after a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    /// The same task again, as the queue delivers it.
+    SameWork,
+    /// Another task; the failed one is delivered later.
+    OtherWork,
+}
+
+async fn every_write_may_fail(layout: Layout) {
+    let held = tempfile::tempdir().expect("a directory");
+    let keys = held.path().join("keys");
+    std::fs::create_dir(&keys).expect("a directory");
+    let ceremony = Ceremony::hold(&held.path().join("ceremony"), &keys, layout, 2);
+    let scenario = Scenario::new(ceremony, keys).await;
+
+    let mut sound = World::new(&scenario, None);
+    sound.run(Next::SameWork).await;
+    let writes = sound.writes();
+    let expected = sound.artifacts();
+    assert_eq!(expected, scenario::visible_at_the_end());
+    assert!(writes.len() > 30, "the scenario has {} writes", writes.len());
+
+    let mut kinds: BTreeMap<String, usize> = BTreeMap::new();
+    for (number, write) in writes.iter().enumerate() {
+        for fault in [Fault::NotApplied, Fault::AppliedButFailed, Fault::EndedBefore, Fault::EndedAfter] {
+            for next in [Next::SameWork, Next::OtherWork] {
+                let case = format!("{fault:?} at write {number} ({write}), then {next:?}");
+                let mut world = World::new(&scenario, Some((number, fault)));
+                world.run(next).await;
+                assert!(world.is_burnt(), "nothing failed: {case}");
+                assert_eq!(world.artifacts(), expected, "{case}");
+            }
+        }
+        *kinds.entry(write.clone()).or_default() += 1;
+    }
+    let all = ["stage", "plan", "create", "commit", "point", "project", "put results", "reported"];
+    assert_eq!(kinds.keys().map(String::as_str).collect::<Vec<_>>(), {
+        let mut all = all;
+        all.sort_unstable();
+        all
+    });
+}
+
+#[tokio::test]
+async fn every_write_may_fail_with_succinct_bins() {
+    every_write_may_fail(Layout::Succinct).await;
+}
+
+#[tokio::test]
+async fn every_write_may_fail_with_explicit_bins() {
+    every_write_may_fail(Layout::PathHashPrefixes).await;
+}
