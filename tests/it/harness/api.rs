@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::artifact::Artifact;
 
 const ANSWER_LIMIT: Duration = Duration::from_secs(60);
-const TASK_LIMIT: Duration = Duration::from_secs(300);
+const TASK_LIMIT: Duration = Duration::from_secs(180);
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// A client of one server.
