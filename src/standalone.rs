@@ -4,7 +4,8 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use actix_web::{HttpServer, dev::ServerHandle};
 use anyhow::Context;
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
 
 use crate::{
     actors::{Resources, Worker},
@@ -12,14 +13,16 @@ use crate::{
     http::{self, Api, Limits},
     queue::local::{Capacity, LocalBroker},
     store::{
+        StoreError,
         bucket::{Bucket, directory::DirectoryBucket},
         keys::KeyStore,
-        ledger::{Ledger, sqlite::SqliteLedger},
+        ledger::{Ledger, Request, Work, sqlite::SqliteLedger},
         lock::DirectoryLock,
         results::sqlite::SqliteResults,
-        settings::sqlite::SqliteSettings,
+        settings::{BOOTSTRAP, Settings, sqlite::SqliteSettings},
         shared::SharedDatabase,
     },
+    task::{Progress, TaskId},
 };
 
 /// How long requests that are under way may take when the server stops, in seconds.
@@ -75,6 +78,7 @@ impl Standalone {
         let results = Arc::new(SqliteResults::new(&shared, clock.clone(), result_expiry));
         let broker = Arc::new(LocalBroker::open(data_dir.join("queue.db"), clock.clone(), capacity).await?);
         ledger.report_again(clock.now() - REPORT_AGAIN).await?;
+        revoke_lost_bootstrap(settings.as_ref(), &broker, ledger.as_ref(), clock.now()).await?;
 
         let api = Api::new(broker.clone(), settings.clone(), results.clone(), clock.clone(), limits);
         let worker = Worker::start(Resources {
@@ -109,5 +113,56 @@ impl Standalone {
     pub async fn stop(self) {
         self.server.stop(true).await;
         self.worker.shut_down().await;
+    }
+}
+
+/// Ends a bootstrap that took its lock and whose process was gone before its job was in the queue: nobody was told that
+/// it was accepted, and the next one may come.
+async fn revoke_lost_bootstrap(
+    settings: &dyn Settings,
+    broker: &LocalBroker,
+    ledger: &dyn Ledger,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let lock = settings.get(BOOTSTRAP).await?;
+    let Some(task) = lock.as_str().and_then(|lock| lock.strip_prefix("pre-")).map(TaskId::from_text) else {
+        return Ok(());
+    };
+    if broker.holds(&task).await? || ledger.settings().await?.is_some() {
+        return Ok(());
+    }
+    let work = Work::Nothing { action: "bootstrap", progress: Progress::Revoked };
+    ledger.stage(vec![Request { task: task.clone(), accepted_at: now, work }], now).await?;
+    settings.swap(BOOTSTRAP, &lock, Value::Null).await?;
+    tracing::warn!(%task, "a bootstrap was never queued; it is revoked");
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::{queue::Broker, task::Job};
+
+    #[actix::test]
+    async fn a_bootstrap_that_was_never_queued_frees_its_lock() {
+        let home = tempfile::tempdir().expect("a directory");
+        let clock = Clock::system();
+        let ledger = SqliteLedger::open(&home.path().join("ledger.db")).expect("a ledger");
+        let shared = SharedDatabase::open(home.path().join("shared.db")).expect("a database");
+        let settings = SqliteSettings::new(&shared);
+        let queue = home.path().join("queue.db");
+        let broker = LocalBroker::open(queue, clock.clone(), Capacity::default()).await.expect("a queue");
+        let (queued, lost) = (TaskId::from_text("queued"), TaskId::from_text("lost"));
+        broker.publish(&queued, &Job::PublishArtifacts).await.expect("published");
+        for (task, left) in [(queued, json!("pre-queued")), (lost, Value::Null)] {
+            settings.swap(BOOTSTRAP, &Value::Null, json!(format!("pre-{task}"))).await.expect("swapped");
+            revoke_lost_bootstrap(&settings, &broker, &ledger, clock.now()).await.expect("looked at");
+            assert_eq!(settings.get(BOOTSTRAP).await.expect("read"), left);
+            settings.swap(BOOTSTRAP, &left, Value::Null).await.expect("swapped");
+        }
+        let revoked = ledger.unreported(0, 10).await.expect("read");
+        assert_eq!(revoked, [(TaskId::from_text("lost"), Progress::Revoked)]);
     }
 }

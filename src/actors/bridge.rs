@@ -22,7 +22,7 @@ const RECORD_LIMIT: Duration = Duration::from_secs(60);
 /// The pause after the queue failed.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// The bridge. Restarting it loses nothing: what was not settled is delivered again.
+/// The bridge. When it fails the process ends: what it had not settled is delivered to the next one.
 pub struct Bridge {
     /// The queue.
     pub broker: Arc<dyn Broker>,

@@ -20,7 +20,8 @@
 //! asked with a limit of time, by an actor that has one such question open at a time (the publisher: three).
 //!
 //! What a restart means: nothing is lost by any of them, since the queue or the ledger holds what they work on. All but
-//! the publisher are replaced by a fresh one. When the publisher fails the process ends with a code, so that it starts again from what is stored.
+//! the publisher and the bridge are replaced by a fresh one. When the publisher fails the process ends with a code, so that it
+//! starts again from what is stored; the bridge too, because only a new process is given its deliveries again.
 //!
 //! An actor is a shell around a plain function, which has the name of its file or of its work: `round`, `bins::update`, `signer::sign`,
 //! `reporter::report`, `settings::project`, `bootstrap::prepare`, `intake::work`.
@@ -175,7 +176,7 @@ impl Worker {
                 lifeline,
             });
         }
-        let bridge = supervisor.child("bridge", Restart, move |lifeline| Bridge {
+        let bridge = supervisor.child("bridge", EndProcess, move |lifeline| Bridge {
             broker: broker.clone(),
             intake: intake.clone(),
             coordinator: coordinator.clone(),

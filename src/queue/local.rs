@@ -114,6 +114,16 @@ impl LocalBroker {
         let state = Mutex::new(State { waiting, ..State::default() });
         Ok(Self(Arc::new(Queue { database, clock, capacity, state, changed: Notify::new() })))
     }
+
+    /// Whether the job of a task waits here, or is handed out and not settled.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when the file can't be read.
+    pub async fn holds(&self, id: &TaskId) -> Result<bool, StoreError> {
+        let id = id.to_string();
+        let sql = "select exists (select 1 from jobs where task_id = ?1)";
+        self.0.database.call(move |c| c.query_row(sql, [id], |row| row.get(0))).await
+    }
 }
 
 #[async_trait]

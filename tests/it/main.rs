@@ -6,3 +6,5 @@ mod crash;
 mod demo;
 mod http;
 mod kill;
+mod renewal;
+mod stores;
