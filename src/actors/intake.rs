@@ -19,7 +19,7 @@ use crate::{
         ledger::{Ledger, Request, Visibility, Work},
     },
     task::{AddArtifacts, Artifact, Job, Outcome, Progress, RemoveArtifacts, TaskId},
-    tuf::{bins::Bins, name::ArtifactPath},
+    tuf::{bins::Bins, canonical::to_canonical, name::ArtifactPath},
 };
 
 /// A job that came out of the queue.
@@ -43,11 +43,16 @@ pub fn work(task: &TaskId, job: Job, bins: Option<Bins>, now: Timestamp) -> Work
             let visibility = visibility(add.publish_artifacts);
             let AddArtifacts { artifacts, add_task_id_to_custom, .. } = add;
             let tag = add_task_id_to_custom.then_some(task);
-            let artifacts = artifacts.into_iter().map(|artifact| {
+            let mut placed = Vec::with_capacity(artifacts.len());
+            for artifact in artifacts {
                 let info = info(&artifact, tag);
-                (bins.role_for(&artifact.path), artifact.path, info)
-            });
-            Work::Add { artifacts: artifacts.collect(), invalid: Vec::new(), visibility }
+                // What can't be signed must not come so far that it stops a round.
+                if let Err(error) = to_canonical(&info) {
+                    return refused(action, format!("{}: {error}", artifact.path), now);
+                }
+                placed.push((bins.role_for(&artifact.path), artifact.path, info));
+            }
+            Work::Add { artifacts: placed, invalid: Vec::new(), visibility }
         }
         (Job::RemoveArtifacts(RemoveArtifacts { artifacts, publish_artifacts }), Some(bins)) => {
             let place = |text: String| {
@@ -61,11 +66,12 @@ pub fn work(task: &TaskId, job: Job, bins: Option<Bins>, now: Timestamp) -> Work
         }
         (Job::PublishArtifacts, Some(_)) => Work::Release,
         (Job::UpdateSettings(update), Some(_)) => Work::SetExpirations(update.settings.expiration),
-        (Job::Bootstrap(_), _) | (_, None) => {
-            let outcome = Outcome::refused(action, "it requires a finished bootstrap", now);
-            Work::Nothing { action, progress: Progress::Finished(outcome) }
-        }
+        (Job::Bootstrap(_), _) | (_, None) => refused(action, "it requires a finished bootstrap".to_owned(), now),
     }
+}
+
+fn refused(action: &'static str, error: String, now: Timestamp) -> Work {
+    Work::Nothing { action, progress: Progress::Finished(Outcome::refused(action, error, now)) }
 }
 
 fn visibility(publish: bool) -> Visibility {
@@ -147,7 +153,7 @@ mod tests {
     use super::*;
     use crate::{task::ArtifactInfo, tuf::bins::Layout};
 
-    fn add(custom: Option<Value>, tagged: bool) -> Value {
+    fn added(custom: Option<Value>, tagged: bool) -> Work {
         let custom = custom.and_then(|custom| custom.as_object().cloned());
         let hashes = [("sha256".to_owned(), "aa".to_owned())].into();
         let path = ArtifactPath::parse("a/b").expect("a path");
@@ -155,10 +161,24 @@ mod tests {
         let job = AddArtifacts { artifacts: vec![artifact], add_task_id_to_custom: tagged, publish_artifacts: true };
         let bins = Bins::new(2, Layout::Succinct).expect("bins");
         let now = "2026-01-01T00:00:00Z".parse().expect("a time");
-        match work(&TaskId::from_text("t1"), Job::AddArtifacts(job), Some(bins), now) {
+        work(&TaskId::from_text("t1"), Job::AddArtifacts(job), Some(bins), now)
+    }
+
+    fn add(custom: Option<Value>, tagged: bool) -> Value {
+        match added(custom, tagged) {
             Work::Add { mut artifacts, .. } => artifacts.remove(0).2,
             other => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn what_can_not_be_signed_is_refused_and_named() {
+        let Work::Nothing { progress: Progress::Finished(outcome), .. } = added(Some(json!({ "x": 1.5 })), false)
+        else {
+            panic!("it was not refused");
+        };
+        let error = outcome.error.unwrap_or_default();
+        assert!(!outcome.status && error.starts_with("a/b: "), "{error}");
     }
 
     #[test]

@@ -28,13 +28,14 @@ enum Next {
     OtherWork,
 }
 
-async fn every_write_may_fail(layout: Layout) {
+async fn scenario(layout: Layout) -> Scenario {
     let held = tempfile::tempdir().expect("a directory");
-    let keys = held.path().join("keys");
-    std::fs::create_dir(&keys).expect("a directory");
-    let ceremony = Ceremony::hold(&held.path().join("ceremony"), &keys, layout, 2);
-    let scenario = Scenario::new(ceremony, keys).await;
+    let ceremony = Ceremony::hold(&held.path().join("ceremony"), &held.path().join("keys"), layout, 2);
+    Scenario::new(ceremony, held).await
+}
 
+async fn every_write_may_fail(layout: Layout) {
+    let scenario = scenario(layout).await;
     let mut sound = World::new(&scenario, None);
     sound.run(Next::SameWork).await;
     let writes = sound.writes();
@@ -71,4 +72,17 @@ async fn every_write_may_fail_with_succinct_bins() {
 #[tokio::test]
 async fn every_write_may_fail_with_explicit_bins() {
     every_write_may_fail(Layout::PathHashPrefixes).await;
+}
+
+/// The world has a client read everything after each single write to the bucket, also where several are made together.
+#[tokio::test]
+async fn a_reader_after_every_write_sees_a_consistent_repository() {
+    for layout in [Layout::Succinct, Layout::PathHashPrefixes] {
+        let scenario = scenario(layout).await;
+        let mut world = World::new(&scenario, None);
+        world.run(Next::SameWork).await;
+        assert_eq!(world.artifacts(), scenario::visible_at_the_end());
+        let writes = world.writes().iter().filter(|write| matches!(write.as_str(), "create" | "point")).count();
+        assert_eq!(world.reads(), writes - 5, "the five files before the first timestamp can't be read yet");
+    }
 }

@@ -3,7 +3,10 @@
 use std::{
     collections::BTreeMap,
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -51,16 +54,18 @@ pub(super) struct Scenario {
     ceremony: Ceremony,
     repository: NewRepository,
     keys: Arc<KeyStore>,
+    /// Where the files of the ceremony and the keys are.
+    _held: TempDir,
 }
 
 impl Scenario {
-    pub(super) async fn new(ceremony: Ceremony, keys: PathBuf) -> Self {
+    pub(super) async fn new(ceremony: Ceremony, held: TempDir) -> Self {
         let mut payload = ceremony.payload.clone();
         payload["timeout"] = 300.into();
         let payload = serde_json::from_value(payload).expect("a bootstrap");
-        let keys = Arc::new(KeyStore::new(keys));
+        let keys = Arc::new(KeyStore::new(held.path().join("keys")));
         let repository = bootstrap::prepare(&payload, &keys, Timestamp::now()).await.expect("a good bootstrap");
-        Self { ceremony, repository, keys }
+        Self { ceremony, repository, keys, _held: held }
     }
 }
 
@@ -76,6 +81,7 @@ pub(super) struct World<'a> {
 /// What a process has.
 struct Process {
     parts: Parts,
+    bucket: Arc<FusedBucket>,
     memory: Memory,
     settings: Arc<dyn Settings>,
     results: Arc<dyn Results>,
@@ -121,7 +127,7 @@ impl<'a> World<'a> {
 
     /// What follows a delivery: it is recorded, rounds run until nothing is left, settings and results are told.
     async fn attempt(&mut self, id: &str, work: Work) -> Result<(), RoundError> {
-        let Process { parts, memory, settings, results } = &mut self.process;
+        let Process { parts, memory, settings, results, .. } = &mut self.process;
         let now = parts.clock.now();
         let task = TaskId::from_text(id);
         let request = Request { task: task.clone(), accepted_at: now, work };
@@ -139,6 +145,11 @@ impl<'a> World<'a> {
         check(&self.home.path().join("metadata"), &self.checker);
     }
 
+    /// How often the bucket was read whole after a write to it.
+    pub(super) fn reads(&self) -> usize {
+        self.process.bucket.reads.load(Ordering::Relaxed)
+    }
+
     pub(super) fn writes(&self) -> Vec<String> {
         self.fuse.writes()
     }
@@ -152,11 +163,13 @@ impl<'a> World<'a> {
     }
 }
 
-/// Reads the bucket as a client does, once there is something to read.
-fn check(bucket: &std::path::Path, checker: &Mutex<Checker>) {
-    if bucket.join("timestamp.json").exists() {
+/// Reads the bucket as a client does, once there is something to read, and says whether there was.
+fn check(bucket: &std::path::Path, checker: &Mutex<Checker>) -> bool {
+    let is_published = bucket.join("timestamp.json").exists();
+    if is_published {
         checker.lock().unwrap_or_else(PoisonError::into_inner).check();
     }
+    is_published
 }
 
 /// A new process on what the last one left.
@@ -167,12 +180,18 @@ fn start(scenario: &Scenario, home: &TempDir, fuse: &Arc<Fuse>, checker: &Arc<Mu
     let shared = SharedDatabase::open(home.path().join("shared.db")).expect("the shared database opens");
     let results = SqliteResults::new(&shared, clock.clone(), Duration::from_secs(3600));
     let fused = |fuse: &Arc<Fuse>| fuse.clone();
-    let bucket =
-        FusedBucket { bucket, fuse: fused(fuse), directory: home.path().join("metadata"), checker: checker.clone() };
+    let bucket = Arc::new(FusedBucket {
+        bucket,
+        fuse: fused(fuse),
+        directory: home.path().join("metadata"),
+        checker: checker.clone(),
+        reads: AtomicUsize::new(0),
+    });
     Process {
+        bucket: bucket.clone(),
         parts: Parts {
             ledger: Arc::new(FusedLedger { ledger, fuse: fused(fuse) }),
-            bucket: Arc::new(bucket),
+            bucket,
             hands: Arc::new(OwnHands {
                 keys: scenario.keys.clone(),
                 ledger: SqliteLedger::open(&home.path().join("ledger.db")).expect("the ledger opens"),
@@ -274,6 +293,15 @@ struct FusedBucket {
     fuse: Arc<Fuse>,
     directory: PathBuf,
     checker: Arc<Mutex<Checker>>,
+    reads: AtomicUsize,
+}
+
+impl FusedBucket {
+    fn read_whole(&self) {
+        if check(&self.directory, &self.checker) {
+            self.reads.fetch_add(1, Ordering::Relaxed);
+        }
+    }
 }
 
 #[async_trait]
@@ -281,14 +309,14 @@ impl Bucket for FusedBucket {
     async fn create(&self, files: Vec<File>) -> Result<(), StoreError> {
         for file in files {
             self.fuse.write("create", self.bucket.create(vec![file])).await?;
-            check(&self.directory, &self.checker);
+            self.read_whole();
         }
         Ok(())
     }
 
     async fn point(&self, timestamp: Vec<u8>) -> Result<(), StoreError> {
         self.fuse.write("point", self.bucket.point(timestamp)).await?;
-        check(&self.directory, &self.checker);
+        self.read_whole();
         Ok(())
     }
 

@@ -46,6 +46,9 @@ pub(super) fn plan(tx: &Transaction<'_>, now: Timestamp, limit: usize) -> Result
     Ok(Some(Plan { id: tx.last_insert_rowid(), base, through, changes, roles }))
 }
 
+/// The bytes of target information that one plan takes at most, but for one artifact: they are all in memory at once.
+const PLAN_BYTES: usize = 64 * 1024 * 1024;
+
 /// The oldest staged changes, merged, and the sequence of the last of them.
 fn staged(tx: &Transaction<'_>, limit: usize) -> Result<(i64, Changes), StoreError> {
     let mut query = tx.prepare_cached(
@@ -54,9 +57,13 @@ fn staged(tx: &Transaction<'_>, limit: usize) -> Result<(i64, Changes), StoreErr
     let mut rows = query.query([i64::try_from(limit).unwrap_or(i64::MAX)])?;
     let mut through = 0;
     let mut staged = Vec::new();
-    while let Some(row) = rows.next()? {
+    let mut bytes = 0;
+    while bytes < PLAN_BYTES
+        && let Some(row) = rows.next()?
+    {
         through = row.get(0)?;
         let info: Option<String> = row.get(3)?;
+        bytes += info.as_ref().map_or(0, String::len);
         let change = match info {
             Some(info) => Change::Add(from_json::<Value>(&info)?),
             None => Change::Remove,
