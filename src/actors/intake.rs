@@ -18,7 +18,7 @@ use crate::{
         StoreError,
         ledger::{Ledger, Request, Visibility, Work},
     },
-    task::{AddArtifacts, Artifact, Job, Outcome, Progress, RemoveArtifacts, TaskId},
+    task::{Artifact, Job, Outcome, Progress, RemoveArtifacts, TaskId},
     tuf::{bins::Bins, canonical::to_canonical, name::ArtifactPath},
 };
 
@@ -36,16 +36,14 @@ pub struct Arrived {
 /// Turns a job into what the ledger is asked to record. `bins` are those of the repository, if there is one.
 ///
 /// A bootstrap is not for here: its coordinator has more to check.
-pub fn work(task: &TaskId, job: Job, bins: Option<Bins>, now: Timestamp) -> Work {
+pub fn work(job: Job, bins: Option<Bins>, now: Timestamp) -> Work {
     let action = job.action();
     match (job, bins) {
         (Job::AddArtifacts(add), Some(bins)) => {
             let visibility = visibility(add.publish_artifacts);
-            let AddArtifacts { artifacts, add_task_id_to_custom, .. } = add;
-            let tag = add_task_id_to_custom.then_some(task);
-            let mut placed = Vec::with_capacity(artifacts.len());
-            for artifact in artifacts {
-                let info = info(&artifact, tag);
+            let mut placed = Vec::with_capacity(add.artifacts.len());
+            for artifact in add.artifacts {
+                let info = info(&artifact);
                 // What can't be signed must not come so far that it stops a round.
                 if let Err(error) = to_canonical(&info) {
                     return refused(action, format!("{}: {error}", artifact.path), now);
@@ -78,15 +76,11 @@ fn visibility(publish: bool) -> Visibility {
     if publish { Visibility::NextRound } else { Visibility::Held }
 }
 
-/// The target information of an artifact (TUF §4.5). A member of `custom` that the publisher set itself stays.
-fn info(artifact: &Artifact, tag: Option<&TaskId>) -> Value {
+/// The target information of an artifact (TUF §4.5).
+fn info(artifact: &Artifact) -> Value {
     let mut info = json!({ "hashes": artifact.info.hashes, "length": artifact.info.length });
-    let mut custom = artifact.info.custom.clone();
-    if let Some(task) = tag {
-        custom.get_or_insert_default().entry("added_by_task_id").or_insert_with(|| json!(task));
-    }
-    if let Some(custom) = custom {
-        info["custom"] = Value::Object(custom);
+    if let Some(custom) = &artifact.info.custom {
+        info["custom"] = Value::Object(custom.clone());
     }
     info
 }
@@ -127,7 +121,7 @@ impl Handler<Stage> for Intake {
             let bins = ledger.settings().await?.map(|settings| settings.bins()).transpose()?;
             let changes_settings = arrived.iter().any(|arrived| matches!(arrived.job, Job::UpdateSettings(_)));
             let request = |Arrived { task, accepted_at, job }| {
-                let work = work(&task, job, bins, now);
+                let work = work(job, bins, now);
                 Request { task, accepted_at, work }
             };
             let recorded = ledger.stage(arrived.into_iter().map(request).collect(), now).await?;
@@ -151,30 +145,36 @@ impl Handler<Stage> for Intake {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{task::ArtifactInfo, tuf::bins::Layout};
+    use crate::{
+        task::{AddArtifacts, ArtifactInfo},
+        tuf::bins::Layout,
+    };
 
-    fn added(custom: Option<Value>, tagged: bool) -> Work {
+    fn added(custom: Option<Value>) -> Work {
         let custom = custom.and_then(|custom| custom.as_object().cloned());
         let hashes = [("sha256".to_owned(), "aa".to_owned())].into();
         let path = ArtifactPath::parse("a/b").expect("a path");
         let artifact = Artifact { info: ArtifactInfo { length: 1, hashes, custom }, path };
-        let job = AddArtifacts { artifacts: vec![artifact], add_task_id_to_custom: tagged, publish_artifacts: true };
+        let job = AddArtifacts { artifacts: vec![artifact], add_task_id_to_custom: false, publish_artifacts: true };
         let bins = Bins::new(2, Layout::Succinct).expect("bins");
         let now = "2026-01-01T00:00:00Z".parse().expect("a time");
-        work(&TaskId::from_text("t1"), Job::AddArtifacts(job), Some(bins), now)
+        work(Job::AddArtifacts(job), Some(bins), now)
     }
 
-    fn add(custom: Option<Value>, tagged: bool) -> Value {
-        match added(custom, tagged) {
+    #[test]
+    fn custom_is_kept_as_it_came_and_not_made_up() {
+        let info = |custom| match added(custom) {
             Work::Add { mut artifacts, .. } => artifacts.remove(0).2,
             other => panic!("{other:?}"),
-        }
+        };
+        assert_eq!(info(None), json!({ "hashes": { "sha256": "aa" }, "length": 1 }));
+        assert_eq!(info(Some(json!({})))["custom"], json!({}));
+        assert_eq!(info(Some(json!({ "x": [1, null] })))["custom"], json!({ "x": [1, null] }));
     }
 
     #[test]
     fn what_can_not_be_signed_is_refused_and_named() {
-        let Work::Nothing { progress: Progress::Finished(outcome), .. } = added(Some(json!({ "x": 1.5 })), false)
-        else {
+        let Work::Nothing { progress: Progress::Finished(outcome), .. } = added(Some(json!({ "x": 1.5 }))) else {
             panic!("it was not refused");
         };
         let error = outcome.error.unwrap_or_default();
@@ -182,25 +182,9 @@ mod tests {
     }
 
     #[test]
-    fn the_task_id_is_added_to_custom_when_it_is_asked_for_and_not_there() {
-        let plain = json!({ "hashes": { "sha256": "aa" }, "length": 1 });
-        assert_eq!(add(None, false), plain);
-        let with = |custom: Value| {
-            let mut info = plain.clone();
-            info["custom"] = custom;
-            info
-        };
-        assert_eq!(add(None, true), with(json!({ "added_by_task_id": "t1" })));
-        assert_eq!(add(Some(json!({ "x": 1 })), true), with(json!({ "x": 1, "added_by_task_id": "t1" })));
-        let own = json!({ "added_by_task_id": "mine" });
-        assert_eq!(add(Some(own.clone()), true), with(own));
-        assert_eq!(add(Some(json!({})), false), with(json!({})));
-    }
-
-    #[test]
     fn before_a_bootstrap_nothing_is_staged() {
         let now = "2026-01-01T00:00:00Z".parse().expect("a time");
-        let work = work(&TaskId::from_text("t1"), Job::PublishArtifacts, None, now);
+        let work = work(Job::PublishArtifacts, None, now);
         assert!(
             matches!(work, Work::Nothing { action: "publish_artifacts", progress: Progress::Finished(o) } if !o.status)
         );

@@ -103,9 +103,14 @@ pub async fn show(options: Options, directory: PathBuf) -> anyhow::Result<Standa
     mirror.stop().await;
 
     println!("\nThat is the main job. What to try next:");
-    println!("  {url}/                        every request, in the browser");
-    println!("  {url}/metadata/1.root.json    where a client starts");
-    println!("  rstufd standalone             the same without the show; it keeps its data in ./rstuf-data");
+    let places = [
+        (format!("{url}/"), "every request, in the browser"),
+        (format!("{url}/metadata/1.root.json"), "where a client starts"),
+        ("rstufd standalone".to_owned(), "the same without the show; it keeps its data in ./rstuf-data"),
+    ];
+    for (place, what) in &places {
+        println!("  {place:<45} {what}");
+    }
     Ok(server)
 }
 
