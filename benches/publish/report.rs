@@ -1,0 +1,136 @@
+//! The figures: collected while they are measured, printed at the end.
+
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+use serde_json::{Value, json};
+
+/// Times with three digits, in microseconds.
+pub(crate) struct Times(Histogram<u64>);
+
+impl Times {
+    pub(crate) fn new() -> anyhow::Result<Self> {
+        Ok(Self(Histogram::new(3)?))
+    }
+
+    pub(crate) fn record(&mut self, time: Duration) {
+        self.0.saturating_record(u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
+    }
+
+    pub(crate) fn add(&mut self, other: &Self) -> anyhow::Result<()> {
+        Ok(self.0.add(&other.0)?)
+    }
+
+    pub(crate) fn median(&self) -> Duration {
+        Duration::from_micros(self.0.value_at_quantile(0.5))
+    }
+
+    /// Median, 90 and 99 of a hundred, and the longest, in milliseconds.
+    fn milliseconds(&self) -> [f64; 4] {
+        [0.5, 0.9, 0.99, 1.0].map(|quantile| self.0.value_at_quantile(quantile) as f64 / 1000.0)
+    }
+
+    fn to_value(&self) -> Value {
+        let [p50, p90, p99, max] = self.milliseconds();
+        json!({ "samples": self.0.len(), "p50_ms": p50, "p90_ms": p90, "p99_ms": p99, "max_ms": max })
+    }
+
+    fn to_text(&self) -> String {
+        self.milliseconds().map(|ms| format!("{ms:>9.1}")).concat()
+    }
+}
+
+/// What the figures are compared with.
+pub(crate) enum Aim {
+    /// The median is at most so many times that of the floor.
+    Ratio(f64),
+    /// The median is at most this.
+    Median(Duration),
+}
+
+impl Aim {
+    fn verdict(&self, service: f64, ratio: Option<f64>) -> String {
+        let (met, text) = match self {
+            Self::Ratio(most) => (ratio.is_some_and(|ratio| ratio <= *most), format!("≤ {most} × floor")),
+            Self::Median(most) => (service <= most.as_secs_f64() * 1000.0, format!("≤ {} ms", most.as_millis())),
+        };
+        verdict(met, &text)
+    }
+}
+
+fn verdict(met: bool, aim: &str) -> String {
+    format!("{aim}: {}", if met { "met" } else { "missed" })
+}
+
+/// All figures of a run.
+pub(crate) struct Report {
+    json: bool,
+    lines: Vec<(String, Value)>,
+}
+
+impl Report {
+    pub(crate) fn new(json: bool) -> Self {
+        Self { json, lines: Vec::new() }
+    }
+
+    /// Times of the service, of its floor, and the ratio of their medians.
+    pub(crate) fn times(&mut self, what: String, service: &Times, floor: Option<&Times>, aim: Option<Aim>) {
+        let median = |times: &Times| times.median().as_secs_f64() * 1000.0;
+        let ratio = floor.map(|floor| median(service) / median(floor));
+        let verdict = aim.map(|aim| aim.verdict(median(service), ratio));
+        let mut text = format!("{what}\n    service {}", service.to_text());
+        if let (Some(floor), Some(ratio)) = (floor, ratio) {
+            text += &format!("\n    floor   {}    service/floor {ratio:.2}", floor.to_text());
+        }
+        let value = json!({
+            "what": what, "service": service.to_value(), "floor": floor.map(Times::to_value),
+            "ratio": ratio, "aim": verdict,
+        });
+        self.push(text, verdict, value);
+    }
+
+    /// How much longer something takes than before.
+    pub(crate) fn change(&mut self, what: &str, before: Duration, after: Duration, most: f64) {
+        let ratio = after.as_secs_f64() / before.as_secs_f64();
+        let verdict = verdict(ratio <= most, &format!("≤ {most}"));
+        let value = json!({ "what": what, "ratio": ratio, "aim": verdict });
+        self.push(format!("{what}: {ratio:.2}"), Some(verdict), value);
+    }
+
+    /// Bytes of memory.
+    pub(crate) fn memory(&mut self, what: String, bytes: u64, most: u64) {
+        let mib = |bytes: u64| bytes as f64 / 1024.0 / 1024.0;
+        let verdict = verdict(bytes < most, &format!("< {} MiB", mib(most)));
+        let value = json!({ "what": what, "bytes": bytes, "aim": verdict });
+        self.push(format!("{what}: {:.1} MiB", mib(bytes)), Some(verdict), value);
+    }
+
+    fn push(&mut self, mut text: String, verdict: Option<String>, value: Value) {
+        if let Some(verdict) = verdict {
+            text += &format!("    aim {verdict}");
+        }
+        eprintln!("{}", text.lines().next().unwrap_or_default());
+        self.lines.push((text, value));
+    }
+
+    /// Prints everything.
+    pub(crate) fn print(&self) -> anyhow::Result<()> {
+        if self.json {
+            let values: Vec<_> = self.lines.iter().map(|(_, value)| value).collect();
+            println!("{}", serde_json::to_string_pretty(&values)?);
+            return Ok(());
+        }
+        println!(
+            "{}\n",
+            ["median", "p90", "p99", "max ms"].map(|name| format!("{name:>9}")).concat().replacen(
+                "",
+                "            ",
+                1
+            )
+        );
+        for (text, _) in &self.lines {
+            println!("{text}");
+        }
+        Ok(())
+    }
+}
