@@ -24,7 +24,9 @@ pub(crate) struct Client {
 impl Client {
     pub(crate) fn new(server: SocketAddr) -> anyhow::Result<Self> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
-        Ok(Self { runtime, http: reqwest::Client::builder().build()?, url: format!("http://{server}") })
+        // The server closes idle connections while nothing here runs that would notice it.
+        let http = reqwest::Client::builder().pool_max_idle_per_host(0).build()?;
+        Ok(Self { runtime, http, url: format!("http://{server}") })
     }
 
     /// Posts a body and returns the id of its task.

@@ -79,5 +79,5 @@ fn main() -> anyhow::Result<()> {
     }
     bench.end()?;
     idle::measure(&home.path().join("idle"), options.bins, &mut report)?;
-    report.print()
+    report.finish()
 }

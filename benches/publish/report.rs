@@ -1,16 +1,19 @@
-//! The figures: collected while they are measured, printed at the end.
+//! The figures: a line of the table each, or JSON at the end.
 
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 
+/// An hour.
+const HIGHEST: u64 = 3_600_000_000;
+
 /// Times with three digits, in microseconds.
 pub(crate) struct Times(Histogram<u64>);
 
 impl Times {
     pub(crate) fn new() -> anyhow::Result<Self> {
-        Ok(Self(Histogram::new(3)?))
+        Ok(Self(Histogram::new_with_bounds(1, HIGHEST, 3)?))
     }
 
     pub(crate) fn record(&mut self, time: Duration) {
@@ -62,15 +65,18 @@ fn verdict(met: bool, aim: &str) -> String {
     format!("{aim}: {}", if met { "met" } else { "missed" })
 }
 
-/// All figures of a run.
+/// The figures of a run.
 pub(crate) struct Report {
     json: bool,
-    lines: Vec<(String, Value)>,
+    values: Vec<Value>,
 }
 
 impl Report {
     pub(crate) fn new(json: bool) -> Self {
-        Self { json, lines: Vec::new() }
+        if !json {
+            println!("in milliseconds   median      p90      p99      max");
+        }
+        Self { json, values: Vec::new() }
     }
 
     /// Times of the service, of its floor, and the ratio of their medians.
@@ -78,9 +84,9 @@ impl Report {
         let median = |times: &Times| times.median().as_secs_f64() * 1000.0;
         let ratio = floor.map(|floor| median(service) / median(floor));
         let verdict = aim.map(|aim| aim.verdict(median(service), ratio));
-        let mut text = format!("{what}\n    service {}", service.to_text());
+        let mut text = format!("{what}\n    service   {}", service.to_text());
         if let (Some(floor), Some(ratio)) = (floor, ratio) {
-            text += &format!("\n    floor   {}    service/floor {ratio:.2}", floor.to_text());
+            text += &format!("\n    floor     {}    service/floor {ratio:.2}", floor.to_text());
         }
         let value = json!({
             "what": what, "service": service.to_value(), "floor": floor.map(Times::to_value),
@@ -109,27 +115,16 @@ impl Report {
         if let Some(verdict) = verdict {
             text += &format!("    aim {verdict}");
         }
-        eprintln!("{}", text.lines().next().unwrap_or_default());
-        self.lines.push((text, value));
+        match self.json {
+            true => self.values.push(value),
+            false => println!("{text}"),
+        }
     }
 
-    /// Prints everything.
-    pub(crate) fn print(&self) -> anyhow::Result<()> {
+    /// Prints what is printed at the end.
+    pub(crate) fn finish(self) -> anyhow::Result<()> {
         if self.json {
-            let values: Vec<_> = self.lines.iter().map(|(_, value)| value).collect();
-            println!("{}", serde_json::to_string_pretty(&values)?);
-            return Ok(());
-        }
-        println!(
-            "{}\n",
-            ["median", "p90", "p99", "max ms"].map(|name| format!("{name:>9}")).concat().replacen(
-                "",
-                "            ",
-                1
-            )
-        );
-        for (text, _) in &self.lines {
-            println!("{text}");
+            println!("{}", serde_json::to_string_pretty(&self.values)?);
         }
         Ok(())
     }

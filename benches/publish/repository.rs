@@ -1,6 +1,6 @@
 //! A root ceremony with throw-away keys, and the request that begins a repository with it.
 
-use std::{fs, path::Path};
+use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
 use rstuf::{
     clock::Clock,
@@ -19,7 +19,9 @@ use serde_json::json;
 pub(crate) fn bootstrap(key_dir: &Path, bins: u32) -> anyhow::Result<Vec<u8>> {
     let (person, online) = (generate(KeyKind::Ed25519)?, generate(KeyKind::Ed25519)?);
     fs::create_dir_all(key_dir)?;
-    fs::write(key_dir.join("online.pem"), online.private_pem())?;
+    let key = key_dir.join("online.pem");
+    fs::write(&key, online.private_pem())?;
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600))?;
     let mut public = online.public.clone();
     public["x-rstuf-online-key-uri"] = json!("fn:online.pem");
     let keys = [(key_id(&person.public)?, person.public.clone()), (key_id(&public)?, public)];
