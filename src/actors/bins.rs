@@ -14,6 +14,7 @@ use super::{
 use crate::{
     store::{StoreError, bucket::File, ledger::Ledger},
     tuf::{
+        canonical::CanonicalError,
         change::{self, Change},
         delegation::Delegations,
         expiry,
@@ -21,6 +22,7 @@ use crate::{
         name::{ArtifactPath, RoleName, Version},
         targets,
         verify::{self, VerifyError},
+        wire::Unsigned,
     },
 };
 
@@ -75,6 +77,9 @@ pub enum UpdateError {
     /// The ledger could not be read.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A draft can't be signed.
+    #[error(transparent)]
+    Draft(#[from] CanonicalError),
     /// They could not be signed.
     #[error(transparent)]
     Sign(#[from] SignError),
@@ -98,7 +103,7 @@ pub enum UpdateError {
 /// [`UpdateError`]; then nothing is returned, and nothing was written anywhere.
 pub async fn update<S>(
     ledger: &dyn Ledger,
-    sign: impl FnOnce(Vec<serde_json::Value>) -> S,
+    sign: impl FnOnce(Vec<Unsigned>) -> S,
     order: Order,
 ) -> Result<Vec<Updated>, UpdateError>
 where
@@ -108,7 +113,7 @@ where
     let listed = ledger.artifacts(names).await?;
     let expires = expiry::expires(order.now, order.days);
     let (order, drafts) = spawn_blocking(move || {
-        let drafts: Vec<_> = order
+        let drafts: Result<Vec<_>, _> = order
             .roles
             .iter()
             .zip(listed)
@@ -117,13 +122,13 @@ where
                     Some(changes) => change::apply(listed, changes),
                     None => listed,
                 };
-                targets::render(*version, expires, &listed, None)
+                Unsigned::of(&targets::render(*version, expires, &listed, None))
             })
             .collect();
         (order, drafts)
     })
     .await?;
-    let files = sign(drafts).await?;
+    let files = sign(drafts?).await?;
     spawn_blocking(move || {
         order
             .roles

@@ -7,7 +7,6 @@ use std::{
 
 use actix::prelude::*;
 use async_trait::async_trait;
-use serde_json::Value;
 use tokio::sync::oneshot;
 
 use super::{
@@ -18,7 +17,10 @@ use super::{
     signer::{Sign, Signer, SigningKeys},
     supervisor::{Lifeline, Post},
 };
-use crate::{store::StoreError, tuf::name::RoleName};
+use crate::{
+    store::StoreError,
+    tuf::{name::RoleName, wire::Unsigned},
+};
 
 /// How long one signature, or one batch of bins, may take.
 const WORK_LIMIT: Duration = Duration::from_secs(300);
@@ -202,13 +204,13 @@ pub struct Crew {
 
 #[async_trait]
 impl Hands for Crew {
-    async fn sign(&self, role: &RoleName, keys: Arc<SigningKeys>, signed: Value) -> Result<Vec<u8>, UpdateError> {
+    async fn sign(&self, role: &RoleName, keys: Arc<SigningKeys>, draft: Unsigned) -> Result<Vec<u8>, UpdateError> {
         let signer = match role.as_str() {
             "timestamp" => &self.timestamp,
             "snapshot" => &self.snapshot,
             _ => &self.targets,
         };
-        let mut files = signer.ask(Sign { keys, drafts: vec![signed] }, WORK_LIMIT).await??;
+        let mut files = signer.ask(Sign { keys, drafts: vec![draft] }, WORK_LIMIT).await??;
         Ok(files.pop().unwrap_or_default())
     }
 

@@ -16,7 +16,6 @@ use std::sync::{
 };
 
 use async_trait::async_trait;
-use serde_json::Value;
 use thiserror::Error;
 
 use self::draft::Draft;
@@ -36,7 +35,7 @@ use crate::{
     tuf::{
         name::{RoleName, Version},
         verify::VerifyError,
-        wire::Metadata,
+        wire::{Metadata, Unsigned},
     },
 };
 
@@ -81,7 +80,7 @@ impl Visible {
 #[async_trait]
 pub trait Hands: Send + Sync {
     /// Signs one top-level role and returns its file.
-    async fn sign(&self, role: &RoleName, keys: Arc<SigningKeys>, signed: Value) -> Result<Vec<u8>, UpdateError>;
+    async fn sign(&self, role: &RoleName, keys: Arc<SigningKeys>, draft: Unsigned) -> Result<Vec<u8>, UpdateError>;
 
     /// Brings delegated roles to a new version.
     async fn update(&self, order: Order) -> Result<Vec<Updated>, UpdateError>;

@@ -15,9 +15,8 @@ use super::supervisor::Lifeline;
 use crate::{
     store::keys::KeyStore,
     tuf::{
-        canonical::CanonicalError,
         name::KeyId,
-        wire::{Metadata, Signature},
+        wire::{Signature, Unsigned},
     },
 };
 
@@ -46,9 +45,6 @@ pub enum SignError {
     /// A key refused to sign.
     #[error("key {0} did not sign: {1}")]
     Key(KeyId, String),
-    /// The draft can't be signed.
-    #[error(transparent)]
-    Draft(#[from] CanonicalError),
     /// The thread that signed is gone.
     #[error("signing broke off: {0}")]
     Thread(#[from] JoinError),
@@ -60,7 +56,7 @@ pub enum SignError {
 ///
 /// # Errors
 /// [`SignError`] when the threshold can't be met; then nothing is returned.
-pub async fn sign(store: &Arc<KeyStore>, keys: &SigningKeys, drafts: Vec<Value>) -> Result<Vec<Vec<u8>>, SignError> {
+pub async fn sign(store: &Arc<KeyStore>, keys: &SigningKeys, drafts: Vec<Unsigned>) -> Result<Vec<Vec<u8>>, SignError> {
     let mut signers = Vec::new();
     let mut failures = Vec::new();
     for (id, key) in &keys.keys {
@@ -79,7 +75,7 @@ pub async fn sign(store: &Arc<KeyStore>, keys: &SigningKeys, drafts: Vec<Value>)
     let mut drafts = drafts.into_iter();
     let mut shares = Vec::new();
     loop {
-        let part: Vec<Value> = drafts.by_ref().take(share).collect();
+        let part: Vec<Unsigned> = drafts.by_ref().take(share).collect();
         if part.is_empty() {
             break;
         }
@@ -95,18 +91,17 @@ pub async fn sign(store: &Arc<KeyStore>, keys: &SigningKeys, drafts: Vec<Value>)
 
 type Signers = [(KeyId, Arc<dyn tough::sign::Sign>)];
 
-async fn sign_share(signers: &Signers, drafts: Vec<Value>) -> Result<Vec<Vec<u8>>, SignError> {
+async fn sign_share(signers: &Signers, drafts: Vec<Unsigned>) -> Result<Vec<Vec<u8>>, SignError> {
     let random = SystemRandom::new();
     let mut files = Vec::with_capacity(drafts.len());
     for draft in drafts {
-        let mut metadata = Metadata::unsigned(draft);
-        let message = metadata.canonical()?;
+        let mut signatures = Vec::with_capacity(signers.len());
         for (id, signer) in signers {
-            let signature = signer.sign(&message, &random).await;
+            let signature = signer.sign(draft.canonical(), &random).await;
             let signature = signature.map_err(|error| SignError::Key(id.clone(), error.to_string()))?;
-            metadata.signatures.push(Signature::new(id.clone(), hex::encode(signature)));
+            signatures.push(Signature::new(id.clone(), hex::encode(signature)));
         }
-        files.push(metadata.to_bytes());
+        files.push(draft.file(&signatures));
     }
     Ok(files)
 }
@@ -117,8 +112,8 @@ async fn sign_share(signers: &Signers, drafts: Vec<Value>) -> Result<Vec<Vec<u8>
 pub struct Sign {
     /// With these keys.
     pub keys: Arc<SigningKeys>,
-    /// The `signed` part of each file.
-    pub drafts: Vec<Value>,
+    /// What each file signs.
+    pub drafts: Vec<Unsigned>,
 }
 
 /// The signer of one role. Restarting it loses nothing: keys are loaded again when they are needed.

@@ -149,6 +149,7 @@ mod tests {
         snapshot::{self, MetaFile},
         targets,
     };
+    use serde_json::json;
 
     #[test]
     fn a_signed_length_lifts_the_limits_of_all_but_root_and_timestamp() {
@@ -174,8 +175,9 @@ mod tests {
             let bins = Bins::new(4096, layout).expect("bins");
             let estimate = Estimate::of(bins, 0);
             let names: Vec<_> = bins.names().collect();
-            let listed = names.iter().map(|name| (name, MetaFile::version_only(version(123_456))));
-            let snapshot = sign(snapshot::render(Version::FIRST, at(0), listed), &[&key]).to_bytes().len() as u64;
+            let file = MetaFile::version_only(version(123_456));
+            let snapshot = snapshot::render(Version::FIRST, at(0), names.iter().map(|name| (name, &file)));
+            let snapshot = sign(json!(snapshot), &[&key]).to_bytes().len() as u64;
             let delegations = bins.delegations(&[key.entry()], 1);
             let targets = targets::render(Version::FIRST, at(0), &[], Some(&delegations));
             let targets = sign(targets, &[&key]).to_bytes().len() as u64;

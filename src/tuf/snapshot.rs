@@ -4,24 +4,27 @@ use std::collections::BTreeMap;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use jiff::Timestamp;
-use serde_json::{Map, Value, json};
+use serde::{Serialize, Serializer};
+use serde_json::{Map, Value};
 
 use crate::tuf::{
     member::{Members, MetadataError, object},
     name::{RoleName, Version},
     targets::{ContentError, check_hashes, check_length, hashes},
-    wire::{Header, RoleType, SPEC_VERSION, format_expires},
+    wire::{Header, RoleType, SPEC_VERSION, Unsigned, format_expires},
 };
 
 /// What snapshot says of a targets role, and timestamp of snapshot.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct MetaFile {
+    /// Hexadecimal digests by the name of their algorithm, when signed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hashes: Option<BTreeMap<String, String>>,
+    /// Bytes, when signed. Clients then take this as the limit of their download instead of their own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub length: Option<u64>,
     /// The version.
     pub version: Version,
-    /// Bytes, when signed. Clients then take this as the limit of their download instead of their own.
-    pub length: Option<u64>,
-    /// Hexadecimal digests by the name of their algorithm, when signed.
-    pub hashes: Option<BTreeMap<String, String>>,
 }
 
 impl MetaFile {
@@ -44,19 +47,6 @@ impl MetaFile {
         let members = object(value)?;
         let hashes = members.contains_key("hashes").then(|| hashes(members)).transpose()?;
         Ok(Self { version: members.version("version")?, length: members.optional_number("length")?, hashes })
-    }
-
-    /// The entry as JSON.
-    pub fn to_value(&self) -> Value {
-        let mut entry = Map::with_capacity(3);
-        if let Some(hashes) = &self.hashes {
-            entry.insert("hashes".to_owned(), json!(hashes));
-        }
-        if let Some(length) = self.length {
-            entry.insert("length".to_owned(), json!(length));
-        }
-        entry.insert("version".to_owned(), json!(self.version));
-        Value::Object(entry)
     }
 
     /// Compares downloaded bytes with what is signed (TUF §5.5.2, §5.6.2).
@@ -107,35 +97,51 @@ pub(super) fn view_meta(members: &Map<String, Value>) -> Result<BTreeMap<String,
     members.object("meta")?.iter().map(read).collect()
 }
 
+/// What snapshot signs, as it is written: thousands of entries without a JSON value for each.
+#[derive(Debug, Serialize)]
+pub struct Rendered<'a> {
+    _type: &'static str,
+    expires: String,
+    #[serde(serialize_with = "entries")]
+    meta: Vec<(String, &'a MetaFile)>,
+    spec_version: &'static str,
+    version: Version,
+}
+
+impl Rendered<'_> {
+    /// For a signature. Names of roles and hexadecimal digits need no escape.
+    pub fn unsigned(&self) -> Unsigned {
+        Unsigned::canonical_as_written(self)
+    }
+}
+
+fn entries<S: Serializer>(meta: &[(String, &MetaFile)], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(meta.iter().map(|(name, file)| (name, file)))
+}
+
 /// Writes what snapshot signs. A role that was ever listed must stay listed: clients refuse a snapshot that lost one.
 pub fn render<'a>(
     version: Version,
     expires: Timestamp,
-    meta: impl IntoIterator<Item = (&'a RoleName, MetaFile)>,
-) -> Value {
-    let mut entries: Vec<_> = meta.into_iter().map(|(role, file)| (role.meta_name(), file)).collect();
-    entries.sort_by(|a, b| a.0.cmp(&b.0));
-    let mut meta = Map::with_capacity(entries.len());
-    meta.extend(entries.into_iter().map(|(name, file)| (name, file.to_value())));
-    json!({
-        "_type": "snapshot",
-        "expires": format_expires(expires),
-        "meta": Value::Object(meta),
-        "spec_version": SPEC_VERSION,
-        "version": version,
-    })
+    meta: impl IntoIterator<Item = (&'a RoleName, &'a MetaFile)>,
+) -> Rendered<'a> {
+    let mut meta: Vec<_> = meta.into_iter().map(|(role, file)| (role.meta_name(), file)).collect();
+    meta.sort_by(|a, b| a.0.cmp(&b.0));
+    Rendered { _type: "snapshot", expires: format_expires(expires), meta, spec_version: SPEC_VERSION, version }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
+
     use crate::tuf::sample::{at, role, version};
 
     #[test]
     fn what_is_rendered_is_read_back() {
         let (targets, bin) = (RoleName::targets(), role("bins-0"));
         let listed = [(&targets, MetaFile::of(version(4), b"bytes")), (&bin, MetaFile::version_only(version(7)))];
-        let signed = render(version(9), at(0), listed.clone());
+        let signed = json!(render(version(9), at(0), listed.iter().map(|(role, file)| (*role, file))));
         assert_eq!(signed["meta"]["bins-0.json"], json!({"version": 7}));
         let names: Vec<_> = signed["meta"].as_object().expect("an object").keys().collect();
         assert_eq!(names, ["bins-0.json", "targets.json"]);
@@ -144,6 +150,16 @@ mod tests {
             assert_eq!(view.get(role), Some(&file));
         }
         assert_eq!(view.get(&role("bins-1")), None);
+    }
+
+    #[test]
+    fn it_is_written_in_canonical_form() {
+        let roles = ["b", "a-b", "a", "targets"].map(role);
+        let file = MetaFile::of(version(4), b"bytes");
+        let rendered = render(version(9), at(0), roles.iter().map(|role| (role, &file)));
+        let canonical = Unsigned::of(&json!(rendered)).expect("canonical");
+        assert_eq!(rendered.unsigned().canonical(), canonical.canonical());
+        assert_eq!(rendered.unsigned().file(&[]), canonical.file(&[]));
     }
 
     #[test]
@@ -157,7 +173,7 @@ mod tests {
 
     #[test]
     fn refusals_name_the_member() {
-        let mut signed = render(version(1), at(0), []);
+        let mut signed = json!(render(version(1), at(0), []));
         signed["meta"]["a.json"] = json!({"version": 0});
         let refused = Snapshot::view(&signed).expect_err("refused").to_string();
         assert_eq!(refused, "meta.a.json.version: must be a whole number from 1");

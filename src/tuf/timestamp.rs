@@ -1,7 +1,7 @@
 //! The view of timestamp: which snapshot is the current one (TUF §4.6).
 
 use jiff::Timestamp;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::tuf::{
     member::{Members, MetadataError, object},
@@ -37,11 +37,10 @@ impl TimestampRole {
 
 /// Writes what timestamp signs.
 pub fn render(version: Version, expires: Timestamp, snapshot: &MetaFile) -> Value {
-    let meta = Map::from_iter([("snapshot.json".to_owned(), snapshot.to_value())]);
     json!({
         "_type": "timestamp",
         "expires": format_expires(expires),
-        "meta": meta,
+        "meta": { "snapshot.json": snapshot },
         "spec_version": SPEC_VERSION,
         "version": version,
     })

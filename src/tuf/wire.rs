@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::tuf::{
@@ -28,6 +29,47 @@ pub struct Metadata {
     pub signed: Value,
     /// All other members.
     pub extra: Map<String, Value>,
+}
+
+/// Something that will be signed, as text: the canonical form, and the compact JSON where that is another text.
+#[derive(Debug)]
+pub struct Unsigned {
+    canonical: Vec<u8>,
+    json: Option<Vec<u8>>,
+}
+
+impl Unsigned {
+    /// Any value.
+    ///
+    /// # Errors
+    /// [`CanonicalError`] when it holds a number that can't be signed.
+    pub fn of(signed: &Value) -> Result<Self, CanonicalError> {
+        let canonical = to_canonical(signed)?;
+        let json = serde_json::to_vec(signed).expect("json values always have a text");
+        Ok(Self { json: (json != canonical).then_some(json), canonical })
+    }
+
+    /// What is written in canonical form as it is: all members in their order, and no text that JSON escapes.
+    /// Megabytes need no JSON value then.
+    pub(super) fn canonical_as_written(signed: &impl Serialize) -> Self {
+        Self { canonical: serde_json::to_vec(signed).expect("names and numbers always have a text"), json: None }
+    }
+
+    /// The bytes that are signed.
+    pub fn canonical(&self) -> &[u8] {
+        &self.canonical
+    }
+
+    /// The file with these signatures, as compact JSON.
+    pub fn file(&self, signatures: &[Signature]) -> Vec<u8> {
+        let signatures: Value = signatures.iter().map(Signature::to_value).collect();
+        let signed = self.json.as_ref().unwrap_or(&self.canonical);
+        let mut file = format!("{{\"signatures\":{signatures},\"signed\":").into_bytes();
+        file.reserve_exact(signed.len() + 1);
+        file.extend_from_slice(signed);
+        file.push(b'}');
+        file
+    }
 }
 
 /// A signature by one key.
@@ -263,6 +305,17 @@ mod tests {
         assert_eq!(metadata.to_bytes(), text.as_bytes());
         assert_eq!(metadata.to_value().to_string(), text);
         assert_eq!(metadata.canonical().expect("canonical"), br#"{"a":1,"z":{}}"#);
+    }
+
+    #[test]
+    fn what_is_signed_is_written_as_json() {
+        for signed in [json!({"b": "\n", "a": [1, {}]}), json!({"a": 1})] {
+            let unsigned = Unsigned::of(&signed).expect("canonical");
+            let mut metadata = Metadata::unsigned(signed);
+            assert_eq!(unsigned.canonical(), metadata.canonical().expect("canonical"));
+            metadata.signatures.push(Signature::new(KeyId("k".into()), "00"));
+            assert_eq!(unsigned.file(&metadata.signatures), metadata.to_bytes());
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{Parts, RoundError, memory::Known};
 use crate::{
-    actors::bins::{Order, Updated, within_limits},
+    actors::bins::{Order, UpdateError, Updated, within_limits},
     store::{
         StoreError,
         bucket::File,
@@ -20,7 +20,7 @@ use crate::{
         name::{RoleName, Version},
         snapshot::{self, MetaFile},
         targets, timestamp,
-        wire::RoleType,
+        wire::{RoleType, Unsigned},
     },
 };
 
@@ -125,21 +125,24 @@ impl<'a> Draft<'a> {
         let Some(repository) = self.parts.ledger.repository().await? else {
             return Err(StoreError::Broken("a plan without a repository".into()).into());
         };
-        let render = |expires| targets::render(version, expires, &[], Some(&repository.delegations));
-        self.top_level(RoleType::Targets, version, render).await
+        let expires = self.expires(&RoleName::targets());
+        let signed = targets::render(version, expires, &[], Some(&repository.delegations));
+        self.top_level(RoleType::Targets, version, expires, unsigned(&signed)?).await
     }
 
     async fn snapshot(&mut self, version: Version) -> Result<Vec<u8>, RoundError> {
         let expires = self.expires(&RoleName::snapshot());
         let listed = self.known.published.iter().filter(|(role, _)| !matches!(role.as_str(), "snapshot" | "timestamp"));
-        let signed = snapshot::render(version, expires, listed.map(|(role, meta)| (role, meta.clone())));
-        self.top_level(RoleType::Snapshot, version, |_| signed).await
+        let draft = snapshot::render(version, expires, listed).unsigned();
+        self.top_level(RoleType::Snapshot, version, expires, draft).await
     }
 
     async fn timestamp(&mut self, version: Version) -> Result<Vec<u8>, RoundError> {
-        let snapshot = self.known.published.get("snapshot").cloned();
+        let snapshot = self.known.published.get("snapshot");
         let snapshot = snapshot.ok_or_else(|| StoreError::Broken("a head without a snapshot".into()))?;
-        self.top_level(RoleType::Timestamp, version, |expires| timestamp::render(version, expires, &snapshot)).await
+        let expires = self.expires(&RoleName::timestamp());
+        let draft = unsigned(&timestamp::render(version, expires, snapshot))?;
+        self.top_level(RoleType::Timestamp, version, expires, draft).await
     }
 
     /// Signs a top-level role, and notes it.
@@ -147,7 +150,8 @@ impl<'a> Draft<'a> {
         &mut self,
         type_: RoleType,
         version: Version,
-        render: impl FnOnce(Timestamp) -> Value,
+        expires: Timestamp,
+        draft: Unsigned,
     ) -> Result<Vec<u8>, RoundError> {
         let (role, length) = match type_ {
             RoleType::Timestamp => (RoleName::timestamp(), Length::Unsigned),
@@ -155,9 +159,8 @@ impl<'a> Draft<'a> {
             RoleType::Targets => (RoleName::targets(), Length::Signed),
             RoleType::Root => (RoleName::root(), Length::Unsigned),
         };
-        let expires = self.expires(&role);
-        let bytes = self.parts.hands.sign(&role, self.known.keys(type_), render(expires)).await?;
-        within_limits(&role, &bytes, length).map_err(crate::actors::bins::UpdateError::from)?;
+        let bytes = self.parts.hands.sign(&role, self.known.keys(type_), draft).await?;
+        within_limits(&role, &bytes, length).map_err(UpdateError::from)?;
         let meta = MetaFile::of(version, &bytes);
         self.known.published.insert(role.clone(), meta.clone());
         if type_ != RoleType::Timestamp {
@@ -170,6 +173,10 @@ impl<'a> Draft<'a> {
     fn expires(&self, role: &RoleName) -> Timestamp {
         expiry::expires(self.now, self.settings.days(role))
     }
+}
+
+fn unsigned(signed: &Value) -> Result<Unsigned, UpdateError> {
+    Ok(Unsigned::of(signed)?)
 }
 
 fn published(name: RoleName, version: Version, meta: MetaFile, now: Timestamp, expires: Timestamp) -> PublishedRole {

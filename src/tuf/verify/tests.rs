@@ -67,9 +67,10 @@ impl Repository {
 
     fn snapshot(&self, targets: &[u8], expires: Timestamp) -> Value {
         let names: Vec<_> = self.bins.names().collect();
-        let bins = names.iter().map(|name| (name, MetaFile::version_only(self.version())));
-        let targets = (&RoleName::targets(), MetaFile::of(self.version(), targets));
-        snapshot::render(self.version(), expires, bins.chain([targets]))
+        let bin = MetaFile::version_only(self.version());
+        let bins = names.iter().map(|name| (name, &bin));
+        let (name, targets) = (RoleName::targets(), MetaFile::of(self.version(), targets));
+        json!(snapshot::render(self.version(), expires, bins.chain([(&name, &targets)])))
     }
 
     fn timestamp(&self, snapshot: &[u8], expires: Timestamp) -> Value {
@@ -470,8 +471,9 @@ fn delegating(roles: &[(&str, &[(&str, bool)])], artifacts: &[(&str, &str)]) -> 
     };
     let files: BTreeMap<_, _> = roles.iter().map(|(name, to)| (name.to_string(), file(name, to))).collect();
     let names: Vec<_> = files.keys().map(|name| RoleName::parse(name).expect("a name")).collect();
-    let listed = names.iter().map(|name| (name, MetaFile::version_only(Version::FIRST)));
-    let snapshot = repository.online(snapshot::render(Version::FIRST, at(100), listed));
+    let first = MetaFile::version_only(Version::FIRST);
+    let listed = names.iter().map(|name| (name, &first));
+    let snapshot = repository.online(json!(snapshot::render(Version::FIRST, at(100), listed)));
     let mut client = repository.client();
     client
         .update_timestamp(&repository.online(repository.timestamp(&snapshot, at(100))), at(NOW))

@@ -37,6 +37,7 @@ use rstuf::{
     tuf::{
         name::{ArtifactPath, RoleName},
         snapshot::MetaFile,
+        wire::Unsigned,
     },
 };
 use serde_json::Value;
@@ -214,8 +215,8 @@ struct OwnHands {
 
 #[async_trait]
 impl Hands for OwnHands {
-    async fn sign(&self, _: &RoleName, keys: Arc<SigningKeys>, signed: Value) -> Result<Vec<u8>, UpdateError> {
-        Ok(signer::sign(&self.keys, &keys, vec![signed]).await?.remove(0))
+    async fn sign(&self, _: &RoleName, keys: Arc<SigningKeys>, draft: Unsigned) -> Result<Vec<u8>, UpdateError> {
+        Ok(signer::sign(&self.keys, &keys, vec![draft]).await?.remove(0))
     }
 
     async fn update(&self, order: Order) -> Result<Vec<Updated>, UpdateError> {
