@@ -15,8 +15,9 @@ use crate::tuf::{
     limits,
     name::{KeyId, RoleName, Version},
     root::RoleKeys,
+    snapshot::Snapshot,
     targets::{ContentError, Targets},
-    wire::{Metadata, MetadataError, RoleType, format_expires},
+    wire::{Metadata, MetadataError, RoleType, Signature, SignedText, format_expires},
 };
 
 mod search;
@@ -195,13 +196,16 @@ pub struct Tally {
 /// # Errors
 /// [`CanonicalError`] when the file holds a number that can't be signed.
 pub fn tally(keys: &BTreeMap<KeyId, Key>, role: &RoleKeys, metadata: &Metadata) -> Result<Tally, CanonicalError> {
-    let message = metadata.canonical()?;
+    Ok(count(keys, role, &metadata.canonical()?, &metadata.signatures))
+}
+
+fn count(keys: &BTreeMap<KeyId, Key>, role: &RoleKeys, message: &[u8], signatures: &[Signature]) -> Tally {
     let mut tally = Tally::default();
     let mut counted: BTreeMap<Vec<u8>, KeyId> = BTreeMap::new();
-    for signature in &metadata.signatures {
+    for signature in signatures {
         let id = &signature.keyid;
         let checked =
-            check(keys, role, id, &message, &signature.sig).and_then(|identity| match counted.get(&identity) {
+            check(keys, role, id, message, &signature.sig).and_then(|identity| match counted.get(&identity) {
                 Some(other) => Err(SignatureFault::SameKey(other.clone())),
                 None => Ok(identity),
             });
@@ -213,7 +217,7 @@ pub fn tally(keys: &BTreeMap<KeyId, Key>, role: &RoleKeys, metadata: &Metadata) 
             Err(fault) => tally.faults.push((id.clone(), fault)),
         }
     }
-    Ok(tally)
+    tally
 }
 
 fn check(
@@ -242,7 +246,11 @@ pub fn threshold_met(
     metadata: &Metadata,
 ) -> Result<usize, VerifyError> {
     let tally = tally(keys, role, metadata);
-    let valid = tally.map_err(|source| VerifyError::Canonical { role: name.clone(), source })?.valid.len();
+    enough(name, role, &tally.map_err(|source| VerifyError::Canonical { role: name.clone(), source })?)
+}
+
+fn enough(name: &RoleName, role: &RoleKeys, tally: &Tally) -> Result<usize, VerifyError> {
+    let valid = tally.valid.len();
     if valid < role.threshold as usize {
         return Err(VerifyError::Threshold { role: name.clone(), valid, threshold: role.threshold });
     }
@@ -283,6 +291,19 @@ fn targets(
     check_listed(role, version, targets.version)?;
     check_expiry(role, targets.expires, now)?;
     Ok(targets)
+}
+
+/// Reads a snapshot and verifies its signatures.
+fn snapshot(keys: &BTreeMap<KeyId, Key>, of_role: &RoleKeys, bytes: &[u8]) -> Result<Snapshot, VerifyError> {
+    let role = RoleName::snapshot();
+    let text = SignedText::parse(bytes);
+    if let Some((text, snapshot)) = text.and_then(|text| Snapshot::as_rendered(text.signed).map(|read| (text, read))) {
+        enough(&role, of_role, &count(keys, of_role, text.signed.as_bytes(), &text.signatures))?;
+        return Ok(snapshot);
+    }
+    let metadata = open(&role, RoleType::Snapshot, bytes)?;
+    threshold_met(&role, keys, of_role, &metadata)?;
+    Snapshot::view(&metadata.signed).map_err(malformed(&role))
 }
 
 /// Reads a file as metadata of a type. Nothing of it is trusted yet.

@@ -6,8 +6,8 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
-use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json, value::RawValue};
 
 use crate::tuf::{
     canonical::{CanonicalError, to_canonical},
@@ -29,6 +29,27 @@ pub struct Metadata {
     pub signed: Value,
     /// All other members.
     pub extra: Map<String, Value>,
+}
+
+/// A metadata file of which `signed` is kept as text: megabytes that were written here need no JSON value.
+#[derive(Debug)]
+pub(super) struct SignedText<'a> {
+    pub(super) signatures: Vec<Signature>,
+    pub(super) signed: &'a str,
+}
+
+impl<'a> SignedText<'a> {
+    /// `None` for what [`Metadata::parse`] would refuse, and perhaps for other files.
+    pub(super) fn parse(bytes: &'a [u8]) -> Option<Self> {
+        #[derive(Deserialize)]
+        struct File<'a> {
+            signatures: Vec<Value>,
+            #[serde(borrow)]
+            signed: &'a RawValue,
+        }
+        let file: File<'a> = serde_json::from_slice(bytes).ok()?;
+        Some(Self { signatures: signatures(&file.signatures).ok()?, signed: file.signed.get() })
+    }
 }
 
 /// Something that will be signed, as text: the canonical form, and the compact JSON where that is another text.

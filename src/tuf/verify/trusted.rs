@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::{VerifyError, check_expiry, check_listed, check_size, malformed, open, targets, threshold_met};
+use super::{VerifyError, check_expiry, check_listed, check_size, malformed, open, snapshot, targets, threshold_met};
 use crate::tuf::{
     key::Key,
     name::{KeyId, RoleName, Version},
@@ -132,9 +132,7 @@ impl Trusted {
         let timestamp = self.timestamp.as_ref().ok_or_else(|| VerifyError::Order { needs: RoleName::timestamp() })?;
         check_expiry(&RoleName::timestamp(), timestamp.expires, now)?;
         check_file(&role, &timestamp.snapshot, bytes)?;
-        let metadata = open(&role, RoleType::Snapshot, bytes)?;
-        threshold_met(&role, &self.root.keys, self.root.role(RoleType::Snapshot), &metadata)?;
-        let new = Snapshot::view(&metadata.signed).map_err(malformed(&role))?;
+        let new = snapshot(&self.root.keys, self.root.role(RoleType::Snapshot), bytes)?;
         check_listed(&role, timestamp.snapshot.version, new.version)?;
         if let Some(old) = &self.snapshot {
             check_rollback(&role, old.version, new.version)?;
