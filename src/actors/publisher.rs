@@ -73,7 +73,10 @@ impl Publisher {
         let (parts, memory) = (self.parts.clone(), self.memory.clone());
         let (settings, reporter, lifeline) = (self.settings.clone(), self.reporter.clone(), self.lifeline.clone());
         let work = async move {
-            tokio::time::sleep(pause).await;
+            if !pause.is_zero() {
+                // A sleep of no time waits for the next tick of the timer: a millisecond.
+                tokio::time::sleep(pause).await;
+            }
             let mut taken = std::mem::take(&mut *memory.lock().unwrap_or_else(PoisonError::into_inner));
             let result = round(&parts, &mut taken).await;
             *memory.lock().unwrap_or_else(PoisonError::into_inner) = taken;
