@@ -23,3 +23,4 @@ pub mod store;
 pub mod tuf;
 
 pub mod cli;
+pub mod demo;

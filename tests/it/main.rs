@@ -1,5 +1,9 @@
-//! The tests that run the programs and judge them by others'.
+//! What the programs do as a whole: the real `rstufd` is started, and clients that are not ours judge what it publishes.
 
+mod harness;
+mod judges;
+
+mod artifacts;
 mod canonical;
 mod cli;
 mod contract;
