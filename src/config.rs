@@ -44,7 +44,7 @@ pub const SETTINGS: [Setting; 15] = [
     setting("queue_bytes", "4294967296", "most bytes of jobs that wait for a worker; more get 503"),
     setting("result_expiry_seconds", "86400", "how long the result of a finished task can be read"),
     setting("renewal_interval_seconds", "60", "pause between two looks for metadata that must be renewed"),
-    setting("round_changes", "50000", "about how many changes of artifacts are published together"),
+    setting("round_changes", "200000", "about how many changes of artifacts are published together"),
     setting("log_level", "info", "level, or levels by module: info,rstuf::http=debug"),
     setting("log_format", "text", "text or json"),
 ];
