@@ -67,6 +67,7 @@ create table tasks (
     reported integer not null default 0
 ) strict, without rowid;
 create index tasks_unreported on tasks (finished_at) where reported = 0 and finished_at is not null;
+create index tasks_finished on tasks (finished_at);
 
 -- The audit log of rounds: what was planned on which head, and when it was committed (null: it died, its versions are burnt).
 create table publications (
