@@ -7,7 +7,10 @@ use rstuf::cli::{self, api::ApiClient};
 
 /// The command line of the repository service for The Update Framework (TUF).
 #[derive(Parser)]
-#[command(version, after_help = "Ceremonies, signing and artifacts follow; the REST API does them today.")]
+#[command(
+    version,
+    after_help = "Ceremonies, signing and artifacts follow here. Until then the REST API takes the bootstrap and artifacts."
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

@@ -54,7 +54,7 @@ See config/standalone.toml for all of them.";
 
 #[derive(Args)]
 struct Flags {
-    /// Where everything is kept [default: ./rstuf-data]
+    /// Where everything is kept [default: ./rstuf-data; in a demo: thrown away at its end]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<String>,
     /// The address and port of the API; port 0 takes a free one [default: 127.0.0.1:8080]
