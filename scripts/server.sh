@@ -1,0 +1,85 @@
+#!/usr/bin/env bash
+# One private server for tests, in the foreground, on a directory and a port of its own.
+set -euo pipefail
+
+usage() {
+    cat <<'HELP'
+usage: scripts/server.sh postgres|redis|rabbitmq DIRECTORY PORT
+
+Makes DIRECTORY if it is missing, and runs the server on 127.0.0.1:PORT until it is killed. A second
+run on the same directory is a restart: it finds what the first left. Nothing outside of DIRECTORY is
+used or written, and no other server is touched. What it starts belongs to its process group: to end
+it at once, kill the group.
+
+  postgres   user rstuf without password, database postgres: postgres://rstuf@127.0.0.1:PORT/postgres
+  redis      keeps nothing on disk: redis://127.0.0.1:PORT
+  rabbitmq   user guest, password guest: amqp://guest:guest@127.0.0.1:PORT; takes PORT + 1 and PORT + 2 too
+HELP
+}
+
+[ $# -eq 3 ] || { usage >&2; exit 2; }
+kind=$1 directory=$2 port=$3
+mkdir -p "$directory"
+directory=$(cd "$directory" && pwd)
+
+# The servers refuse to run as root, or are better not.
+as() {
+    local user=$1
+    shift
+    if [ "$(id -u)" -eq 0 ]; then
+        chown -R "$user" "$directory"
+        # Parents may be closed to others.
+        local parent=$directory
+        while [ "$parent" != / ]; do
+            parent=$(dirname "$parent")
+            [ -x "$parent" ] && chmod o+x "$parent" 2>/dev/null || true
+        done
+        exec setpriv --reuid="$user" --regid="$user" --init-groups --reset-env -- "$@"
+    fi
+    exec "$@"
+}
+
+postgres() {
+    local bin
+    bin=$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | sort -V | tail -1)
+    bin=${bin:-$(dirname "$(command -v postgres)")}
+    cd "$directory"
+    # initdb writes the version last of all: a directory without it is a half-made one.
+    if [ ! -f made ]; then
+        rm -rf data
+        (as postgres "$bin/initdb" --pgdata=data --username=rstuf --auth=trust --encoding=UTF8 --locale=C >initdb.log 2>&1)
+        (as postgres touch made)
+    fi
+    as postgres "$bin/postgres" -D data -p "$port" -c listen_addresses=127.0.0.1 \
+        -c unix_socket_directories="$directory" -c max_connections=200
+}
+
+redis() {
+    cd "$directory"
+    as redis "$(command -v redis-server)" --bind 127.0.0.1 --port "$port" --save '' --appendonly no \
+        --dir "$directory" --databases 64
+}
+
+rabbitmq() {
+    # The node's own port, that of its epmd, and that of its distribution: nothing is shared with a
+    # broker of the system. Erlang wants a home for its cookie.
+    local epmd=$((port + 1)) distribution=$((port + 2))
+    mkdir -p "$directory/home"
+    printf '[].\n' >"$directory/enabled_plugins"
+    printf 'loopback_users = none\nlisteners.tcp.default = 127.0.0.1:%s\nlog.console = true\nlog.console.level = warning\n' \
+        "$port" >"$directory/rabbitmq.conf"
+    # Left to itself the broker would start an epmd that outlives it; this one is of our process group.
+    (as rabbitmq epmd -port "$epmd" -address 127.0.0.1) &
+    as rabbitmq env HOME="$directory/home" PATH="$PATH" LANG=C.UTF-8 \
+        RABBITMQ_NODENAME="rstuf$port@localhost" RABBITMQ_CONFIG_FILE="$directory/rabbitmq.conf" \
+        RABBITMQ_DIST_PORT="$distribution" ERL_EPMD_PORT="$epmd" ERL_EPMD_ADDRESS=127.0.0.1 \
+        RABBITMQ_MNESIA_BASE="$directory/mnesia" RABBITMQ_LOG_BASE="$directory/log" RABBITMQ_LOGS=- \
+        RABBITMQ_ENABLED_PLUGINS_FILE="$directory/enabled_plugins" RABBITMQ_PID_FILE="$directory/pid" \
+        RABBITMQ_CONF_ENV_FILE=/dev/null RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS="+sbwt none +S 2:2 -kernel inet_dist_use_interface {127,0,0,1}" \
+        /usr/lib/rabbitmq/bin/rabbitmq-server
+}
+
+case $kind in
+    postgres | redis | rabbitmq) "$kind" ;;
+    *) usage >&2; exit 2 ;;
+esac
