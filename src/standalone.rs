@@ -163,6 +163,7 @@ mod tests {
             settings.swap(BOOTSTRAP, &left, Value::Null).await.expect("swapped");
         }
         let revoked = ledger.unreported(0, 10).await.expect("read");
+        let revoked: Vec<_> = revoked.into_iter().map(|ended| (ended.task, ended.progress)).collect();
         assert_eq!(revoked, [(TaskId::from_text("lost"), Progress::Revoked)]);
     }
 }

@@ -26,6 +26,8 @@ use crate::{
 const WORK_LIMIT: Duration = Duration::from_secs(300);
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// How long at most to leave another worker alone that publishes.
+const LONGEST_LOOK: Duration = Duration::from_millis(500);
 
 /// There may be something to publish. It says nothing more, so that to lose it costs time and nothing else.
 #[derive(Debug, Clone, Copy, Message)]
@@ -121,6 +123,10 @@ async fn next(
             // An earlier process may have ended between its point and its report.
             reporter.tell(Report);
             Next::Rest
+        }
+        Ok(Done::Elsewhere(wait)) => {
+            // The other worker takes what was staged here too, and reports it.
+            Next::Again(wait.min(LONGEST_LOOK))
         }
         Ok(Done::Refused(task)) => {
             tracing::warn!(%task, "a task asked for what no client would read");

@@ -23,8 +23,8 @@ pub async fn report(ledger: &dyn Ledger, results: &dyn Results, visible: &Visibl
         if finished.is_empty() {
             return Ok(());
         }
-        let tasks = finished.iter().map(|(task, _)| task.clone()).collect();
-        results.put(finished).await?;
+        let tasks = finished.iter().map(|ended| ended.task.clone()).collect();
+        results.put(finished.into_iter().map(|ended| (ended.task, ended.progress)).collect()).await?;
         ledger.reported(tasks).await?;
     }
 }

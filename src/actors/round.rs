@@ -10,9 +10,12 @@
 //!
 //! Of two publishers that work at once, the commit of one is lost, and its files are among those that do no harm.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicI64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -29,7 +32,7 @@ use crate::{
     store::{
         StoreError,
         bucket::Bucket,
-        ledger::{Head, Ledger, Publication},
+        ledger::{Head, Ledger, Planned, Publication},
     },
     task::TaskId,
     tuf::{
@@ -91,6 +94,8 @@ pub trait Hands: Send + Sync {
 pub enum Done {
     /// There was nothing to do.
     Nothing,
+    /// Another worker is at it. If it does not come to its end, this one may go on after this time.
+    Elsewhere(Duration),
     /// Clients see a new state.
     Published {
         /// The head that they see.
@@ -131,7 +136,11 @@ pub async fn round(parts: &Parts, memory: &mut Memory) -> Result<Done, RoundErro
 
     // Plan: the versions are given out.
     let now = parts.clock.now();
-    let Some(plan) = parts.ledger.plan(now, parts.batch).await? else { return Ok(Done::Nothing) };
+    let plan = match parts.ledger.plan(now, parts.batch).await? {
+        Planned::Nothing => return Ok(Done::Nothing),
+        Planned::Elsewhere(wait) => return Ok(Done::Elsewhere(wait)),
+        Planned::Round(plan) => plan,
+    };
     let known = memory.take(parts.ledger.as_ref(), plan.base).await?;
 
     // Build, sign, write: nothing refers to these files yet.
@@ -173,22 +182,26 @@ pub async fn finish(ledger: &dyn Ledger, bucket: &dyn Bucket) -> Result<Option<H
     }
 }
 
-/// Puts the timestamp of `head` into the bucket, unless it or a newer one is there.
+/// Puts the timestamp of `head` into the bucket, unless it or a newer one is there. A worker that was paused between its look
+/// and its write finds that what it saw is gone, and looks again.
 async fn point(ledger: &dyn Ledger, bucket: &dyn Bucket, head: &Head) -> Result<(), StoreError> {
-    let Some(there) = bucket.read(TIMESTAMP).await? else { return bucket.point(head.timestamp.clone()).await };
-    if there == head.timestamp {
-        return Ok(());
-    }
-    match version_of(&there) {
-        Some(version) if version >= head.version => {
+    loop {
+        let there = bucket.read(TIMESTAMP).await?;
+        if there.as_ref() == Some(&head.timestamp) {
+            return Ok(());
+        }
+        if let Some(version) = there.as_deref().and_then(version_of)
+            && version >= head.version
+        {
             // Another worker may have been quicker; then the ledger knows that version by now.
-            let known = ledger.head().await?;
-            match known {
+            return match ledger.head().await? {
                 Some(known) if known.version >= version && known.version > head.version => Ok(()),
                 _ => Err(ahead(Some(version), Some(head.version))),
-            }
+            };
         }
-        _ => bucket.point(head.timestamp.clone()).await,
+        if bucket.point(there, head.timestamp.clone()).await? {
+            return Ok(());
+        }
     }
 }
 

@@ -33,6 +33,7 @@ pub(crate) async fn all<P: Place>(fresh: impl Fn() -> P) {
     a_receiver_that_goes_away_loses_nothing(&fresh()).await;
     many_publish_and_receive_at_once(&fresh()).await;
     to_settle_twice_is_harmless(&fresh()).await;
+    the_depth_is_what_nobody_has(&fresh()).await;
 }
 
 fn job(path: &str) -> Job {
@@ -203,4 +204,20 @@ async fn to_settle_twice_is_harmless(place: &impl Place) {
     settle(&broker, tag, Verdict::Ack).await;
     publish(&broker, "b").await;
     assert_eq!(told(&receive(&broker).await), [("b", 0)]);
+}
+
+async fn the_depth_is_what_nobody_has(place: &impl Place) {
+    let broker = place.open().await;
+    assert_eq!(broker.depth().await.expect("told"), 0);
+    for name in ["a", "b"] {
+        publish(&broker, name).await;
+    }
+    assert_eq!(broker.depth().await.expect("told"), 2);
+    let taken = receive(&broker).await;
+    assert_eq!(broker.depth().await.expect("told"), 0);
+    settle(&broker, taken[0].tag, Verdict::Ack).await;
+    drop(broker);
+    let broker = place.open().await;
+    publish(&broker, "c").await;
+    assert_eq!(told(&receive(&broker).await), [("b", 1), ("c", 0)]);
 }

@@ -168,6 +168,10 @@ impl Broker for LocalBroker {
         let queue = Arc::clone(&self.0);
         self.0.database.call(move |c| queue.settle(c, verdicts)).await.map_err(unavailable)
     }
+
+    async fn depth(&self) -> Result<u64, QueueError> {
+        Ok(self.0.state().waiting.not_handed_out() as u64)
+    }
 }
 
 impl Queue {

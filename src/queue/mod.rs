@@ -37,6 +37,9 @@ pub trait Broker: Send + Sync {
 
     /// Settles deliveries of this instance.
     async fn settle(&self, verdicts: Vec<(Tag, Verdict)>) -> Result<(), QueueError>;
+
+    /// The jobs that wait and are not handed out; that it answers shows that the broker is reached.
+    async fn depth(&self) -> Result<u64, QueueError>;
 }
 
 /// Names a delivery towards the broker that made it.

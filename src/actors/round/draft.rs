@@ -181,5 +181,5 @@ fn unsigned(signed: &Value) -> Result<Unsigned, UpdateError> {
 
 fn published(name: RoleName, version: Version, meta: MetaFile, now: Timestamp, expires: Timestamp) -> PublishedRole {
     let renew_at = expiry::renew_at(&name, version, now, expires);
-    PublishedRole { name, meta, renew_at }
+    PublishedRole { name, meta, renew_at, expires }
 }

@@ -24,6 +24,11 @@ impl Waiting {
         self.ready.len() + self.handed_out.len() + self.delayed.len()
     }
 
+    /// How many jobs nobody has.
+    pub(super) fn not_handed_out(&self) -> usize {
+        self.ready.len() + self.delayed.len()
+    }
+
     /// The bytes of all unsettled jobs.
     pub(super) fn bytes(&self) -> u64 {
         self.bytes

@@ -12,6 +12,7 @@ pub(crate) async fn all<B: Bucket, Open: AsyncFn() -> B>(fresh: impl Fn() -> Ope
     a_large_batch_is_written_whole(fresh()).await;
     a_reader_sees_a_file_whole_or_not_at_all(fresh()).await;
     the_pointer_is_replaced_whole(fresh()).await;
+    of_two_pointers_one_wins(fresh()).await;
     names_cannot_leave_the_bucket(fresh()).await;
 }
 
@@ -104,7 +105,8 @@ async fn the_pointer_is_replaced_whole<B: Bucket>(open: impl AsyncFn() -> B) {
     let content = |n: u8| vec![n; 1000 * usize::from(n)];
     let write = async {
         for n in 1..=50 {
-            bucket.point(content(n)).await.expect("pointed");
+            let seen = (n > 1).then(|| content(n - 1));
+            assert!(bucket.point(seen, content(n)).await.expect("pointed"));
         }
     };
     let watch = async {
@@ -120,6 +122,22 @@ async fn the_pointer_is_replaced_whole<B: Bucket>(open: impl AsyncFn() -> B) {
     tokio::join!(write, watch);
     drop(bucket);
     assert_eq!(read(&open().await, POINTER).await, Some(content(50)));
+}
+
+async fn of_two_pointers_one_wins<B: Bucket>(open: impl AsyncFn() -> B) {
+    let (one, two) = (open().await, open().await);
+    let mut seen = None;
+    for round in 0..20 {
+        let (first, second) = (format!("one {round}").into_bytes(), format!("two {round}").into_bytes());
+        let outcomes = tokio::join!(one.point(seen.clone(), first.clone()), two.point(seen.clone(), second.clone()));
+        let (first_won, second_won) = (outcomes.0.expect("asked"), outcomes.1.expect("asked"));
+        assert!(first_won != second_won, "one of them wins");
+        let winner = if first_won { first } else { second };
+        assert_eq!(read(&one, POINTER).await, Some(winner.clone()));
+        assert!(!one.point(seen, b"late".to_vec()).await.expect("asked"), "what it saw is gone");
+        assert_eq!(read(&two, POINTER).await, Some(winner.clone()));
+        seen = Some(winner);
+    }
 }
 
 async fn names_cannot_leave_the_bucket<B: Bucket>(open: impl AsyncFn() -> B) {

@@ -3,6 +3,9 @@
 //! A file is written in `.tmp` inside the directory, made durable there, and renamed: so it appears under its name only
 //! whole. What a killed process left in `.tmp` is removed when the directory is opened; another process that is writing
 //! into the same directory then finds its unfinished file gone, reports that it could not write, and tries again.
+//!
+//! Workers that share the directory replace the pointer one after the other: each holds the kernel's lock of a file while
+//! it compares and renames. The lock ends with its process; while a process that has it is paused the others wait.
 
 use std::{
     fs,
@@ -13,13 +16,15 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    thread,
+    time::{Duration, Instant},
     vec,
 };
 
 use async_trait::async_trait;
 use futures_util::future::join_all;
 use rustix::{
-    fs::{CWD, RenameFlags, renameat_with},
+    fs::{CWD, FlockOperation, RenameFlags, flock, renameat_with},
     io::Errno,
 };
 use tokio::task::spawn_blocking;
@@ -36,6 +41,11 @@ const WRITERS: usize = 8;
 /// The only file that is ever replaced.
 const POINTER: &str = "timestamp.json";
 const UNFINISHED: &str = ".tmp";
+/// Never removed: who holds the lock of a file that is gone holds nothing.
+const POINTER_LOCK: &str = ".pointer.lock";
+/// How long another process may take to replace the pointer before this one gives up for now.
+const LOCK_PATIENCE: Duration = Duration::from_secs(5);
+const LOCK_PAUSE: Duration = Duration::from_millis(2);
 /// Readers may be web servers that run as somebody else.
 const FILE_MODE: u32 = 0o644;
 
@@ -50,9 +60,6 @@ struct Place {
     /// Tells the unfinished files of this process from those of others.
     instance: Uuid,
     next_file: AtomicU64,
-    /// Orders the calls of `point`: one whose caller went away must not undo a later one.
-    next_pointer: AtomicU64,
-    newest_pointer: Mutex<u64>,
 }
 
 impl DirectoryBucket {
@@ -65,14 +72,7 @@ impl DirectoryBucket {
         let unfinished = directory.join(UNFINISHED);
         prepare(&directory, &unfinished)
             .map_err(|e| StoreError::unavailable("bucket", format!("{}: {e}", directory.display())))?;
-        Ok(Self(Arc::new(Place {
-            directory,
-            unfinished,
-            instance: Uuid::new_v4(),
-            next_file: AtomicU64::new(0),
-            next_pointer: AtomicU64::new(1),
-            newest_pointer: Mutex::new(0),
-        })))
+        Ok(Self(Arc::new(Place { directory, unfinished, instance: Uuid::new_v4(), next_file: AtomicU64::new(0) })))
     }
 
     async fn blocking<T: Send + 'static>(
@@ -105,9 +105,8 @@ impl Bucket for DirectoryBucket {
         self.blocking(Place::sync_names).await
     }
 
-    async fn point(&self, timestamp: Vec<u8>) -> Result<(), StoreError> {
-        let order = self.0.next_pointer.fetch_add(1, Ordering::Relaxed);
-        self.blocking(move |place| place.point(order, &timestamp)).await
+    async fn point(&self, seen: Option<Vec<u8>>, timestamp: Vec<u8>) -> Result<bool, StoreError> {
+        self.blocking(move |place| place.point(seen.as_deref(), &timestamp)).await
     }
 
     async fn read(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
@@ -175,19 +174,39 @@ impl Place {
         Ok(true)
     }
 
-    fn point(&self, order: u64, timestamp: &[u8]) -> Result<(), StoreError> {
-        let target = self.directory.join(POINTER);
-        let mut newest = self.newest_pointer.lock().unwrap_or_else(PoisonError::into_inner);
-        if order < *newest {
-            return Ok(());
-        }
+    fn point(&self, seen: Option<&[u8]>, timestamp: &[u8]) -> Result<bool, StoreError> {
         let unfinished = self.write(timestamp)?;
-        if let Err(error) = fs::rename(&unfinished, &target) {
+        let replaced = self.replace_pointer(seen, &unfinished);
+        if !matches!(replaced, Ok(true)) {
             self.discard(&unfinished);
-            return Err(unavailable(&target, &error));
+            return replaced;
         }
-        *newest = order;
-        self.sync_names()
+        self.sync_names().map(|()| true)
+    }
+
+    /// Renames `unfinished` to the pointer if that is `seen`, while no other process does the same.
+    fn replace_pointer(&self, seen: Option<&[u8]>, unfinished: &Path) -> Result<bool, StoreError> {
+        let _lock = self.lock_pointer()?;
+        if self.read(POINTER)?.as_deref() != seen {
+            return Ok(false);
+        }
+        let target = self.directory.join(POINTER);
+        fs::rename(unfinished, &target).map(|()| true).map_err(|error| unavailable(&target, &error))
+    }
+
+    /// Takes the lock of the pointer; it is given back when the file is closed.
+    fn lock_pointer(&self) -> Result<fs::File, StoreError> {
+        let path = self.directory.join(POINTER_LOCK);
+        let mut options = fs::OpenOptions::new();
+        let file = options.write(true).create(true).truncate(false).open(&path).map_err(|e| unavailable(&path, &e))?;
+        let deadline = Instant::now() + LOCK_PATIENCE;
+        loop {
+            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => return Ok(file),
+                Err(Errno::WOULDBLOCK) if Instant::now() < deadline => thread::sleep(LOCK_PAUSE),
+                Err(error) => return Err(unavailable(&path, &error.into())),
+            }
+        }
     }
 
     fn read(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
@@ -336,20 +355,11 @@ mod tests {
         let home = tempfile::tempdir().expect("a directory");
         let bucket = DirectoryBucket::open(home.path()).expect("opened");
         bucket.create(vec![file("1.root.json", "a")]).await.expect("created");
-        bucket.point(b"b".to_vec()).await.expect("pointed");
+        assert!(bucket.point(None, b"b".to_vec()).await.expect("pointed"));
         for name in ["1.root.json", POINTER] {
             let mode = fs::metadata(home.path().join(name)).expect("there").permissions().mode();
             assert_eq!(mode & 0o777, FILE_MODE, "{name}");
         }
-    }
-
-    #[test]
-    fn a_pointer_whose_caller_went_away_does_not_undo_a_later_one() {
-        let home = tempfile::tempdir().expect("a directory");
-        let place = DirectoryBucket::open(home.path()).expect("opened").0;
-        place.point(2, b"new").expect("pointed");
-        place.point(1, b"old").expect("ignored");
-        assert_eq!(place.read(POINTER).expect("read").expect("there"), b"new");
     }
 
     #[test]

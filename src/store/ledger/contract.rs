@@ -6,7 +6,8 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::{
-    Head, Ledger, NewRepository, Plan, Publication, PublishedRole, RepositorySettings, Request, Visibility, Work,
+    Ended, Head, Ledger, NewRepository, Plan, Planned, Publication, PublishedRole, RepositorySettings, Request,
+    Visibility, Work,
 };
 use crate::{
     store::StoreError,
@@ -32,6 +33,7 @@ pub(crate) async fn all<L: Ledger + 'static>(mut make: impl FnMut() -> L) {
     what_is_due_is_planned(&make()).await;
     a_task_can_be_refused_whole(&make()).await;
     a_task_is_reported_when_clients_see_it(&make()).await;
+    it_is_known_when_roles_expire(&make()).await;
     expirations_of_online_roles_change(&make()).await;
 }
 
@@ -86,7 +88,15 @@ fn create() -> Work {
 }
 
 async fn plan(ledger: &dyn Ledger) -> Option<Plan> {
-    ledger.plan(now(), 1000).await.expect("planned")
+    plan_at(ledger, now(), 1000).await
+}
+
+async fn plan_at(ledger: &dyn Ledger, now: Timestamp, limit: usize) -> Option<Plan> {
+    match ledger.plan(now, limit).await.expect("planned") {
+        Planned::Nothing => None,
+        Planned::Round(plan) => Some(plan),
+        Planned::Elsewhere(_) => panic!("nobody else plans"),
+    }
 }
 
 fn publication(plan: &Plan) -> Publication {
@@ -94,6 +104,7 @@ fn publication(plan: &Plan) -> Publication {
         name: name.clone(),
         meta: MetaFile::version_only(*version),
         renew_at: now() + SignedDuration::from_hours(16),
+        expires: now() + SignedDuration::from_hours(24),
     };
     Publication {
         roles: plan.roles.iter().map(role).collect(),
@@ -127,7 +138,7 @@ async fn listed(ledger: &dyn Ledger) -> BTreeMap<String, Value> {
 async fn ended(ledger: &dyn Ledger) -> BTreeMap<String, bool> {
     let tasks = ledger.unreported(i64::MAX, 1000).await.expect("read");
     let status = |progress| matches!(progress, Progress::Finished(outcome) if outcome.status);
-    tasks.into_iter().map(|(task, progress)| (task.to_string(), status(progress))).collect()
+    tasks.into_iter().map(|ended| (ended.task.to_string(), status(ended.progress))).collect()
 }
 
 fn details(progress: &Progress) -> Value {
@@ -262,7 +273,7 @@ async fn a_plan_takes_about_as_much_as_it_may(ledger: &dyn Ledger) {
     stage(ledger, "1", add(&[("a", 1), ("b", 1)], Visibility::NextRound)).await;
     stage(ledger, "2", add(&[("c", 1)], Visibility::NextRound)).await;
     let mut finished = Vec::new();
-    while let Some(part) = ledger.plan(now(), 1).await.expect("planned") {
+    while let Some(part) = plan_at(ledger, now(), 1).await {
         commit(ledger, &part).await.expect("committed");
         finished.push(ended(ledger).await.contains_key("1"));
     }
@@ -274,8 +285,8 @@ async fn a_plan_takes_about_as_much_as_it_may(ledger: &dyn Ledger) {
 async fn what_is_due_is_planned(ledger: &dyn Ledger) {
     bootstrap(ledger).await;
     let later = now() + SignedDuration::from_hours(16);
-    assert!(ledger.plan(later - SignedDuration::from_secs(1), 10).await.expect("planned").is_none());
-    let due = ledger.plan(later, 10).await.expect("planned").expect("a plan");
+    assert!(plan_at(ledger, later - SignedDuration::from_secs(1), 10).await.is_none());
+    let due = plan_at(ledger, later, 10).await.expect("a plan");
     assert_eq!(due.roles.len(), 5);
 }
 
@@ -299,7 +310,7 @@ async fn a_task_is_reported_when_clients_see_it(ledger: &dyn Ledger) {
     stage(ledger, "1", add(&[("a", 1)], Visibility::NextRound)).await;
     let first = ledger.head().await.expect("read").expect("a head").sequence;
     publish(ledger).await;
-    let ids = |tasks: Vec<(TaskId, Progress)>| tasks.into_iter().map(|(task, _)| task).collect::<Vec<_>>();
+    let ids = |tasks: Vec<Ended>| tasks.into_iter().map(|ended| ended.task).collect::<Vec<_>>();
     assert_eq!(ids(ledger.unreported(first, 10).await.expect("read")), [task("boot")]);
     assert_eq!(ids(ledger.unreported(first + 1, 10).await.expect("read")).len(), 2);
     ledger.reported(vec![task("boot"), task("1")]).await.expect("noted");
@@ -307,6 +318,14 @@ async fn a_task_is_reported_when_clients_see_it(ledger: &dyn Ledger) {
     ledger.report_again(now()).await.expect("noted");
     assert_eq!(ledger.unreported(i64::MAX, 10).await.expect("read").len(), 2);
     ledger.report_again(now() + SignedDuration::from_secs(1)).await.expect("noted");
+}
+
+async fn it_is_known_when_roles_expire(ledger: &dyn Ledger) {
+    assert!(ledger.expiries().await.expect("read").is_empty());
+    bootstrap(ledger).await;
+    let day = now() + SignedDuration::from_hours(24);
+    let expected = ["bins", "snapshot", "targets", "timestamp"].map(|role| (role.to_owned(), day));
+    assert_eq!(ledger.expiries().await.expect("read"), expected.into());
 }
 
 async fn expirations_of_online_roles_change(ledger: &dyn Ledger) {

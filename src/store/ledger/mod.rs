@@ -1,6 +1,6 @@
 //! The ledger: the truth. What is published, what will be, and what was asked for.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -50,8 +50,11 @@ pub trait Ledger: Send + Sync {
     async fn head(&self) -> Result<Option<Head>, StoreError>;
 
     /// Takes the staged changes, the oldest first and about `limit` at most, and the roles that are due, decides what is
-    /// to be published, and gives out the versions. `None` when there is nothing to do.
-    async fn plan(&self, now: Timestamp, limit: usize) -> Result<Option<Plan>, StoreError>;
+    /// to be published, and gives out the versions.
+    ///
+    /// A plan that is neither committed nor old keeps other publishers from planning the same: they are told
+    /// [`Planned::Elsewhere`]. That saves work and nothing depends on it; whose plan it is, is the instance of the ledger.
+    async fn plan(&self, now: Timestamp, limit: usize) -> Result<Planned, StoreError>;
 
     /// What these roles list as published, each in the order of the paths.
     async fn artifacts(&self, roles: Vec<RoleName>) -> Result<Vec<Vec<(ArtifactPath, Value)>>, StoreError>;
@@ -74,13 +77,17 @@ pub trait Ledger: Send + Sync {
     ) -> Result<Option<TaskId>, StoreError>;
 
     /// Tasks that were finished by the head `through` or an earlier one and were not reported yet, at most `limit`.
-    async fn unreported(&self, through: i64, limit: usize) -> Result<Vec<(TaskId, Progress)>, StoreError>;
+    async fn unreported(&self, through: i64, limit: usize) -> Result<Vec<Ended>, StoreError>;
 
     /// Notes that these tasks were reported.
     async fn reported(&self, tasks: Vec<TaskId>) -> Result<(), StoreError>;
 
     /// Reports the tasks that finished since this time once more: what held the reports may have lost them.
     async fn report_again(&self, since: Timestamp) -> Result<(), StoreError>;
+
+    /// When the published roles expire, by name; all hash bins together are `bins`, with the first of them. Root is signed
+    /// by people and not among them.
+    async fn expiries(&self) -> Result<BTreeMap<String, Timestamp>, StoreError>;
 }
 
 /// A task that is to be recorded.
@@ -221,6 +228,30 @@ pub struct Head {
     pub timestamp: Vec<u8>,
 }
 
+/// A task that ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ended {
+    /// The task.
+    pub task: TaskId,
+    /// What it asked for: [`Work::action`].
+    pub action: String,
+    /// When the API accepted it.
+    pub accepted_at: Timestamp,
+    /// How it ended.
+    pub progress: Progress,
+}
+
+/// What there is to publish.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Planned {
+    /// Nothing.
+    Nothing,
+    /// Perhaps something, and another publisher is at it: look again after this time at the latest.
+    Elsewhere(Duration),
+    /// This.
+    Round(Plan),
+}
+
 /// What a round will publish.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
@@ -264,4 +295,6 @@ pub struct PublishedRole {
     pub meta: MetaFile,
     /// When it is due.
     pub renew_at: Timestamp,
+    /// When clients refuse it.
+    pub expires: Timestamp,
 }

@@ -8,7 +8,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
-use super::{Head, Ledger, Plan, Publication, Repository, RepositorySettings, Request};
+use super::{Ended, Head, Ledger, Plan, Planned, Publication, Repository, RepositorySettings, Request};
 use crate::{
     store::{
         StoreError,
@@ -87,7 +87,7 @@ impl Ledger for SqliteLedger {
         self.read(read::head).await
     }
 
-    async fn plan(&self, now: Timestamp, limit: usize) -> Result<Option<Plan>, StoreError> {
+    async fn plan(&self, now: Timestamp, limit: usize) -> Result<Planned, StoreError> {
         self.transaction(move |tx| rounds::plan(tx, now, limit)).await
     }
 
@@ -115,7 +115,7 @@ impl Ledger for SqliteLedger {
         self.transaction(move |tx| rounds::refuse(tx, &role, through, reason, now)).await
     }
 
-    async fn unreported(&self, through: i64, limit: usize) -> Result<Vec<(TaskId, Progress)>, StoreError> {
+    async fn unreported(&self, through: i64, limit: usize) -> Result<Vec<Ended>, StoreError> {
         self.read(move |connection| read::unreported(connection, through, limit)).await
     }
 
@@ -136,6 +136,10 @@ impl Ledger for SqliteLedger {
             Ok(())
         })
         .await
+    }
+
+    async fn expiries(&self) -> Result<BTreeMap<String, Timestamp>, StoreError> {
+        self.read(read::expiries).await
     }
 }
 

@@ -26,8 +26,8 @@ use rstuf::{
         bucket::{Bucket, File, directory::DirectoryBucket},
         keys::KeyStore,
         ledger::{
-            Head, Ledger, NewRepository, Plan, Publication, Repository, RepositorySettings, Request, Work,
-            sqlite::SqliteLedger,
+            Ended, Head, Ledger, NewRepository, Plan, Planned, Publication, Repository, RepositorySettings, Request,
+            Work, sqlite::SqliteLedger,
         },
         results::{Results, sqlite::SqliteResults},
         settings::{BOOTSTRAP, Settings, sqlite::SqliteSettings},
@@ -249,7 +249,7 @@ impl Ledger for FusedLedger {
         self.ledger.head().await
     }
 
-    async fn plan(&self, now: Timestamp, limit: usize) -> Result<Option<Plan>, StoreError> {
+    async fn plan(&self, now: Timestamp, limit: usize) -> Result<Planned, StoreError> {
         self.fuse.write("plan", self.ledger.plan(now, limit)).await
     }
 
@@ -275,7 +275,7 @@ impl Ledger for FusedLedger {
         self.fuse.write("refuse", self.ledger.refuse(role, through, reason, now)).await
     }
 
-    async fn unreported(&self, through: i64, limit: usize) -> Result<Vec<(TaskId, Progress)>, StoreError> {
+    async fn unreported(&self, through: i64, limit: usize) -> Result<Vec<Ended>, StoreError> {
         self.ledger.unreported(through, limit).await
     }
 
@@ -285,6 +285,10 @@ impl Ledger for FusedLedger {
 
     async fn report_again(&self, since: Timestamp) -> Result<(), StoreError> {
         self.ledger.report_again(since).await
+    }
+
+    async fn expiries(&self) -> Result<BTreeMap<String, Timestamp>, StoreError> {
+        self.ledger.expiries().await
     }
 }
 
@@ -315,10 +319,10 @@ impl Bucket for FusedBucket {
         Ok(())
     }
 
-    async fn point(&self, timestamp: Vec<u8>) -> Result<(), StoreError> {
-        self.fuse.write("point", self.bucket.point(timestamp)).await?;
+    async fn point(&self, seen: Option<Vec<u8>>, timestamp: Vec<u8>) -> Result<bool, StoreError> {
+        let pointed = self.fuse.write("point", self.bucket.point(seen, timestamp)).await?;
         self.read_whole();
-        Ok(())
+        Ok(pointed)
     }
 
     async fn read(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {

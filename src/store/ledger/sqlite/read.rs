@@ -2,16 +2,17 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, types::FromSqlError};
 use serde_json::Value;
 
-use super::{ended, from_json, path, role, version};
+use super::{ended, from_json, path, role, time, version};
 use crate::{
     store::{
         StoreError,
-        ledger::{Head, Repository, RepositorySettings},
+        ledger::{Ended, Head, Repository, RepositorySettings},
     },
-    task::{Progress, TaskId},
+    task::TaskId,
     tuf::{
         name::{ArtifactPath, RoleName},
         snapshot::MetaFile,
@@ -77,22 +78,37 @@ pub(super) fn published(connection: &Connection) -> Result<BTreeMap<RoleName, Me
     Ok(published)
 }
 
-pub(super) fn unreported(
-    connection: &Connection,
-    through: i64,
-    limit: usize,
-) -> Result<Vec<(TaskId, Progress)>, StoreError> {
+pub(super) fn unreported(connection: &Connection, through: i64, limit: usize) -> Result<Vec<Ended>, StoreError> {
     let mut query = connection.prepare_cached(
-        "select id, progress, finished_at from tasks where reported = 0 and finished_at is not null
+        "select id, action, accepted_at, progress, finished_at from tasks where reported = 0 and finished_at is not null
          and head <= ?1 order by finished_at limit ?2",
     )?;
     let mut rows = query.query([through, i64::try_from(limit).unwrap_or(i64::MAX)])?;
     let mut tasks = Vec::new();
     while let Some(row) = rows.next()? {
-        let progress = ended(row.get_ref(1)?.as_str().map_err(unexpected)?, row.get(2)?)?;
-        tasks.push((TaskId::from_text(row.get::<_, String>(0)?), progress));
+        tasks.push(Ended {
+            task: TaskId::from_text(row.get::<_, String>(0)?),
+            action: row.get(1)?,
+            accepted_at: time(row.get(2)?)?,
+            progress: ended(row.get_ref(3)?.as_str().map_err(unexpected)?, row.get(4)?)?,
+        });
     }
     Ok(tasks)
+}
+
+pub(super) fn expiries(connection: &Connection) -> Result<BTreeMap<String, Timestamp>, StoreError> {
+    let mut query = connection.prepare_cached(
+        "select case when name like 'bins-%' then 'bins' else name end as role, min(expires_at) from roles
+         where version > 0 and expires_at is not null group by role",
+    )?;
+    let mut rows = query.query([])?;
+    let mut expiries = BTreeMap::new();
+    while let Some(row) = rows.next()? {
+        let expires = Timestamp::from_second(row.get(1)?)
+            .map_err(|error| StoreError::Broken(format!("the ledger holds no time: {error}")))?;
+        expiries.insert(row.get(0)?, expires);
+    }
+    Ok(expiries)
 }
 
 fn unexpected(error: FromSqlError) -> StoreError {

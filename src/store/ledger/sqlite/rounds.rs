@@ -10,7 +10,7 @@ use super::{from_json, number, path, read, role, to_json, version};
 use crate::{
     store::{
         StoreError,
-        ledger::{Head, Plan, Publication},
+        ledger::{Head, Plan, Planned, Publication},
     },
     task::{Outcome, Progress, TaskId},
     tuf::{
@@ -20,7 +20,7 @@ use crate::{
     },
 };
 
-pub(super) fn plan(tx: &Transaction<'_>, now: Timestamp, limit: usize) -> Result<Option<Plan>, StoreError> {
+pub(super) fn plan(tx: &Transaction<'_>, now: Timestamp, limit: usize) -> Result<Planned, StoreError> {
     let base = read::head(tx)?.map_or(0, |head| head.sequence);
     let (through, changes) = staged(tx, limit)?;
     let mut given_out: BTreeMap<RoleName, Option<Version>> = due(tx, now)?;
@@ -38,12 +38,12 @@ pub(super) fn plan(tx: &Transaction<'_>, now: Timestamp, limit: usize) -> Result
         give.execute(params![name.as_str(), number(next)])?;
         roles.push((name, next));
     }
-    let Some((_, timestamp)) = roles.last() else { return Ok(None) };
+    let Some((_, timestamp)) = roles.last() else { return Ok(Planned::Nothing) };
     tx.execute(
         "insert into publications (base, planned_at, roles, timestamp_version) values (?1, ?2, ?3, ?4)",
         params![base, now.to_string(), i64::try_from(roles.len()).unwrap_or(i64::MAX), number(*timestamp)],
     )?;
-    Ok(Some(Plan { id: tx.last_insert_rowid(), base, through, changes, roles }))
+    Ok(Planned::Round(Plan { id: tx.last_insert_rowid(), base, through, changes, roles }))
 }
 
 /// The bytes of target information that one plan takes at most, but for one artifact: they are all in memory at once.
@@ -102,13 +102,15 @@ pub(super) fn commit(
     apply(tx, plan.changes)?;
     tx.execute("delete from staged where sequence <= ?1", [plan.through])?;
 
-    let mut update =
-        tx.prepare_cached("update roles set version = ?2, renew_at = ?3, length = ?4, sha256 = ?5 where name = ?1")?;
+    let mut update = tx.prepare_cached(
+        "update roles set version = ?2, renew_at = ?3, length = ?4, sha256 = ?5, expires_at = ?6 where name = ?1",
+    )?;
     for role in &publication.roles {
         let sha256 = role.meta.hashes.as_ref().and_then(|hashes| hashes.get("sha256"));
         let length = role.meta.length.and_then(|length| i64::try_from(length).ok());
         let version = number(role.meta.version);
-        update.execute(params![role.name.as_str(), version, role.renew_at.as_second(), length, sha256])?;
+        let (renew_at, expires_at) = (role.renew_at.as_second(), role.expires.as_second());
+        update.execute(params![role.name.as_str(), version, renew_at, length, sha256, expires_at])?;
     }
     if let Some(targets) = &publication.targets {
         tx.execute("update repository set targets = ?1", [targets])?;
