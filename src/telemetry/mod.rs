@@ -1,8 +1,10 @@
-//! Logs: what is written, and how.
+//! What a process tells of itself: logs and figures.
 
 use std::io;
 
 use tracing_subscriber::EnvFilter;
+
+pub mod metrics;
 
 /// The form of the logs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
