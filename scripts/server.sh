@@ -13,7 +13,8 @@ it at once, kill the group.
 
   postgres   user rstuf without password, database postgres: postgres://rstuf@127.0.0.1:PORT/postgres
   redis      keeps nothing on disk: redis://127.0.0.1:PORT
-  rabbitmq   user guest, password guest: amqp://guest:guest@127.0.0.1:PORT; takes PORT + 1 and PORT + 2 too
+  rabbitmq   user guest, password guest: amqp://guest:guest@127.0.0.1:PORT; takes PORT + 1 and PORT + 2 too;
+             virtual hosts: / and, for who wants one alone, it-0 to it-11
 HELP
 }
 
@@ -68,6 +69,15 @@ rabbitmq() {
     printf '[].\n' >"$directory/enabled_plugins"
     printf 'loopback_users = none\nlisteners.tcp.default = 127.0.0.1:%s\nlog.console = true\nlog.console.level = warning\n' \
         "$port" >"$directory/rabbitmq.conf"
+    printf 'load_definitions = %s\n' "$directory/definitions.json" >>"$directory/rabbitmq.conf"
+    local hosts='{"name":"/"}' rights number
+    rights='{"user":"guest","vhost":"/","configure":".*","write":".*","read":".*"}'
+    for number in {0..11}; do
+        hosts+=",{\"name\":\"it-$number\"}"
+        rights+=",{\"user\":\"guest\",\"vhost\":\"it-$number\",\"configure\":\".*\",\"write\":\".*\",\"read\":\".*\"}"
+    done
+    printf '{"users":[{"name":"guest","password":"guest","tags":"administrator"}],"vhosts":[%s],"permissions":[%s]}\n' \
+        "$hosts" "$rights" >"$directory/definitions.json"
     # Left to itself the broker would start an epmd that outlives it; this one is of our process group.
     (as rabbitmq epmd -port "$epmd" -address 127.0.0.1) &
     as rabbitmq env HOME="$directory/home" PATH="$PATH" LANG=C.UTF-8 \

@@ -12,7 +12,7 @@ with their addresses in the environment, and stops exactly these servers again.
 
   RSTUF_TEST_POSTGRES   postgres://rstuf@127.0.0.1:…/postgres
   RSTUF_TEST_REDIS      redis://127.0.0.1:…
-  RSTUF_TEST_AMQP       amqp://guest:guest@127.0.0.1:…
+  RSTUF_TEST_AMQP       amqp://guest:guest@127.0.0.1:…, with the virtual hosts / and it-0 to it-11
 
 Example: scripts/servers.sh cargo test --lib store::
 HELP
@@ -25,8 +25,10 @@ directory=$(mktemp -d -t rstuf-servers-XXXXXX)
 chmod 755 "$directory"
 groups=()
 stop() {
-    for group in "${groups[@]}"; do kill -KILL -- "-$group" 2>/dev/null || true; done
-    wait 2>/dev/null || true
+    # The shell would report each of these as killed.
+    exec 2>/dev/null
+    for group in "${groups[@]}"; do kill -KILL -- "-$group" || true; done
+    wait || true
     rm -rf "$directory"
 }
 trap stop EXIT

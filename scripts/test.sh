@@ -10,13 +10,15 @@ usage: scripts/test.sh [--setup | --help]
 Installs what is missing, then checks formatting, lints, documentation and all tests.
 It may be run from any directory and as often as you like.
 
-  --setup   only install what is missing, then stop: after that, plain `cargo test` works
+  --setup   only install what is missing, then stop: after that, `scripts/servers.sh cargo test` works
   --help    print this
 
-What it installs stays inside the checkout: a Python environment in .deps/venv with python-tuf
-(and with Node.js, where the machine has none that is recent), and tuf-js beside its judge in
-tests/it/judges/js. Only python3, its venv module or a C compiler, when missing, come from the
-system's packages, which needs root and apt-get.
+What it installs stays inside the checkout: a Python environment in .deps/venv with python-tuf and
+Celery (and with Node.js, where the machine has none that is recent), one in .deps/venv-cli with the
+Python service's command line, and tuf-js beside its judge in tests/it/judges/js. What is missing of
+PostgreSQL, Redis, RabbitMQ, faketime, python3, its venv module and a C compiler comes from the
+system's packages, which needs root and apt-get. The tests never use a server that the system runs:
+they start their own on free ports (scripts/servers.sh).
 HELP
 }
 
@@ -30,6 +32,7 @@ esac
 [ $# -le 1 ] || { usage >&2; exit 2; }
 
 venv=$PWD/.deps/venv
+venv_cli=$PWD/.deps/venv-cli
 judge=$PWD/tests/it/judges/js
 
 step() { printf '\n==> %s (%ds)\n' "$*" "$SECONDS"; }
@@ -69,18 +72,24 @@ setup_system() {
     command -v cc >/dev/null || wanted+=(gcc libc6-dev)
     command -v python3 >/dev/null || wanted+=(python3)
     python3 -c 'import ensurepip, venv' 2>/dev/null || wanted+=(python3-venv)
+    compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || command -v initdb >/dev/null || wanted+=(postgresql)
+    command -v redis-server >/dev/null || wanted+=(redis-server)
+    command -v rabbitmq-server >/dev/null || [ -x /usr/lib/rabbitmq/bin/rabbitmq-server ] || wanted+=(rabbitmq-server)
+    command -v faketime >/dev/null || wanted+=(faketime)
+    command -v setpriv >/dev/null || wanted+=(util-linux)
     [ ${#wanted[@]} -eq 0 ] || install_packages "${wanted[@]}"
     command -v cargo >/dev/null || fail "cargo is not on the path: please install Rust"
 }
 
+# An environment of Python $1 with exactly the packages of $2; it is complete when it can import $3.
 setup_python() {
-    local requirements=scripts/requirements.txt
-    if ! is_current "$venv/installed" "$requirements" || ! "$venv/bin/python" -c 'import tuf' 2>/dev/null; then
-        step "install python-tuf into .deps/venv"
-        rm -rf "$venv"
-        python3 -m venv "$venv"
-        "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --requirement "$requirements"
-        mark_current "$venv/installed" "$requirements"
+    local place=$1 requirements=$2 module=$3
+    if ! is_current "$place/installed" "$requirements" || ! "$place/bin/python" -c "import $module" 2>/dev/null; then
+        step "install ${requirements#scripts/} into .deps/${place##*/}"
+        rm -rf "$place"
+        python3 -m venv "$place"
+        "$place/bin/python" -m pip install --quiet --disable-pip-version-check --requirement "$requirements"
+        mark_current "$place/installed" "$requirements"
     fi
 }
 
@@ -107,9 +116,11 @@ setup_node() {
 }
 
 setup_system
-setup_python
+setup_python "$venv" scripts/requirements.txt "tuf, celery"
+setup_python "$venv_cli" scripts/requirements-cli.txt repository_service_tuf
 setup_node
 export RSTUF_TEST_PYTHON=$venv/bin/python
+export RSTUF_TEST_PYTHON_CLI=$venv_cli/bin/python
 export RSTUF_TEST_NODE=$PWD/.deps/node
 if [ "$only_setup" = yes ]; then
     step "ready"
@@ -133,6 +144,6 @@ export RSTUF_TEST_BIN
 
 step "tests"
 cargo test --locked --doc
-cargo test --locked --tests
+scripts/servers.sh cargo test --locked --tests
 
 step "all passed"
