@@ -9,6 +9,8 @@ use crate::store::StoreError;
 
 #[cfg(test)]
 pub(crate) mod contract;
+mod dynaconf;
+pub mod redis;
 pub mod sqlite;
 
 /// The name of the setting that tells the state of the bootstrap.
