@@ -231,6 +231,77 @@ pub enum Progress {
     },
     /// It was withdrawn before a worker took it.
     Revoked,
+    /// A worker of another program tells something that ours don't.
+    Foreign(Foreign),
+}
+
+impl Progress {
+    /// Whether nothing comes after it.
+    pub fn ended(&self) -> bool {
+        match self {
+            Progress::Running { .. } => false,
+            Progress::Finished(_) | Progress::Failed { .. } | Progress::Revoked => true,
+            Progress::Foreign(foreign) => match foreign.state {
+                ForeignState::Success | ForeignState::Errored | ForeignState::Rejected | ForeignState::Ignored => true,
+                ForeignState::PreRun
+                | ForeignState::Received
+                | ForeignState::Started
+                | ForeignState::Running
+                | ForeignState::Retry => false,
+            },
+        }
+    }
+}
+
+/// What a worker of another program tells.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Foreign {
+    /// The state.
+    #[serde(rename = "foreign_state")]
+    pub state: ForeignState,
+    /// What else there is; `None` when nothing of it can be shown.
+    pub told: Option<Told>,
+}
+
+/// The states that only workers of other programs have, or that come with a result of another shape than ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ForeignState {
+    /// A worker is about to begin.
+    PreRun,
+    /// A worker has it.
+    Received,
+    /// A worker is at it.
+    Started,
+    /// Its change waits to be published.
+    Running,
+    /// It broke and is tried again.
+    Retry,
+    /// It is done.
+    Success,
+    /// It is finished, and what was asked for was not done.
+    Errored,
+    /// It can't be done.
+    Rejected,
+    /// It was left out.
+    Ignored,
+}
+
+/// Those members of a result that the contract shows, as far as they are there.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Told {
+    /// A sentence for people.
+    pub message: Option<String>,
+    /// Why it was not done.
+    pub error: Option<String>,
+    /// Whether it was done.
+    pub status: Option<bool>,
+    /// The action.
+    pub task: Option<String>,
+    /// When this was known.
+    pub last_update: Option<Timestamp>,
+    /// What was done.
+    pub details: Option<Value>,
 }
 
 /// The result of a finished task.

@@ -7,7 +7,10 @@ use serde_json::{Value, json};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{Api, error::Refusal, fault::Fault, limits::MAX_TASK_ID_BYTES, reply::microseconds};
-use crate::task::{Progress, TaskId};
+use crate::{
+    store::results::python_list,
+    task::{Foreign, ForeignState, Progress, TaskId, Told},
+};
 
 /// Which task is asked for.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -42,10 +45,16 @@ pub(super) struct TaskStatus {
 
 /// The state of a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "UPPERCASE")]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub(super) enum TaskState {
     /// It waits in the queue, or nothing is known of it.
     Pending,
+    /// A worker of another program is about to begin.
+    PreRun,
+    /// A worker of another program has it.
+    Received,
+    /// A worker of another program is at it.
+    Started,
     /// Its change is recorded and waits to be published.
     Running,
     /// It is done and published.
@@ -56,6 +65,28 @@ pub(super) enum TaskState {
     Failure,
     /// It was withdrawn.
     Revoked,
+    /// It broke in a worker of another program and is tried again.
+    Retry,
+    /// A worker of another program can't do it.
+    Rejected,
+    /// A worker of another program left it out.
+    Ignored,
+}
+
+impl From<ForeignState> for TaskState {
+    fn from(state: ForeignState) -> Self {
+        match state {
+            ForeignState::PreRun => Self::PreRun,
+            ForeignState::Received => Self::Received,
+            ForeignState::Started => Self::Started,
+            ForeignState::Running => Self::Running,
+            ForeignState::Retry => Self::Retry,
+            ForeignState::Success => Self::Success,
+            ForeignState::Errored => Self::Errored,
+            ForeignState::Rejected => Self::Rejected,
+            ForeignState::Ignored => Self::Ignored,
+        }
+    }
 }
 
 /// What there is to tell of a task. Members without a value are absent.
@@ -147,6 +178,7 @@ fn status(task_id: TaskId, progress: Option<Progress>) -> TaskStatus {
         }
         Some(Progress::Failed { message }) => (TaskState::Failure, Some(TaskResult::message(message))),
         Some(Progress::Revoked) => (TaskState::Revoked, Some(TaskResult::message("revoked"))),
+        Some(Progress::Foreign(Foreign { state, told })) => (state.into(), told.map(TaskResult::from)),
     };
     TaskStatus { task_id, state, result }
 }
@@ -157,10 +189,10 @@ impl TaskResult {
     }
 }
 
-/// A list as Python prints it: the contract has this text where a list would be expected. Role names need no escapes.
-fn python_list(names: &[String]) -> String {
-    let quoted: Vec<String> = names.iter().map(|name| format!("'{name}'")).collect();
-    format!("[{}]", quoted.join(", "))
+impl From<Told> for TaskResult {
+    fn from(Told { message, error, status, task, last_update, details }: Told) -> Self {
+        Self { message, error, status, task, last_update, details }
+    }
 }
 
 fn some_microseconds<S: serde::Serializer>(time: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
@@ -206,6 +238,25 @@ mod tests {
             text(Some(Progress::Revoked)),
             r#"{"task_id":"x","state":"REVOKED","result":{"message":"revoked"}}"#
         );
+    }
+
+    #[test]
+    fn what_other_workers_tell_is_shown_as_far_as_it_is_known() {
+        let foreign = |state, told| text(Some(Progress::Foreign(Foreign { state, told })));
+        assert_eq!(foreign(ForeignState::PreRun, None), r#"{"task_id":"x","state":"PRE_RUN"}"#);
+        assert_eq!(foreign(ForeignState::Received, None), r#"{"task_id":"x","state":"RECEIVED"}"#);
+        assert_eq!(
+            foreign(ForeignState::Started, Some(Told::default())),
+            r#"{"task_id":"x","state":"STARTED","result":{}}"#
+        );
+        let told = Told { message: Some("oh".to_owned()), ..Told::default() };
+        for (state, name) in
+            [(ForeignState::Retry, "RETRY"), (ForeignState::Rejected, "REJECTED"), (ForeignState::Ignored, "IGNORED")]
+        {
+            let shown = format!(r#"{{"task_id":"x","state":"{name}","result":{{"message":"oh"}}}}"#);
+            assert_eq!(foreign(state, Some(told.clone())), shown);
+        }
+        assert_eq!(foreign(ForeignState::Success, None), r#"{"task_id":"x","state":"SUCCESS"}"#);
     }
 
     #[test]

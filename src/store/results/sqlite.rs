@@ -42,7 +42,7 @@ impl Results for SqliteResults {
         let mut rows = Vec::with_capacity(reports.len());
         for (id, progress) in reports {
             let text = serde_json::to_string(&progress).map_err(|e| StoreError::Broken(format!("task {id}: {e}")))?;
-            rows.push((id, text, is_final(&progress).then_some(expires_at)));
+            rows.push((id, text, progress.ended().then_some(expires_at)));
         }
         let pruned = PRUNED_PER_WRITE.saturating_add(i64::try_from(rows.len()).unwrap_or(i64::MAX));
         self.database
@@ -59,9 +59,10 @@ impl Results for SqliteResults {
                         .prepare_cached(
                             "insert into results (task_id, progress, expires_at) values (?1, ?2, ?3)
                              on conflict (task_id) do update
-                             set progress = excluded.progress, expires_at = excluded.expires_at",
+                             set progress = excluded.progress, expires_at = excluded.expires_at
+                             where excluded.expires_at is not null or results.expires_at is null or results.expires_at <= ?4",
                         )?
-                        .execute((id.as_str(), text, expires_at))?;
+                        .execute((id.as_str(), text, expires_at, now))?;
                 }
                 transaction.commit()
             })
@@ -84,13 +85,6 @@ impl Results for SqliteResults {
                     .map_err(|e| StoreError::Broken(format!("the result of task {id} can't be read: {e}")))
             })
             .await
-    }
-}
-
-fn is_final(progress: &Progress) -> bool {
-    match progress {
-        Progress::Running { .. } => false,
-        Progress::Finished(_) | Progress::Failed { .. } | Progress::Revoked => true,
     }
 }
 
