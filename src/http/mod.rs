@@ -40,6 +40,7 @@ mod health;
 mod lax;
 mod limits;
 mod lock;
+pub mod metrics;
 mod openapi;
 mod published;
 mod reply;
