@@ -23,6 +23,7 @@ use crate::{
         shared::SharedDatabase,
     },
     task::{Progress, TaskId},
+    telemetry::metrics::Metrics,
 };
 
 /// How long requests that are under way may take when the server stops, in seconds.
@@ -71,6 +72,7 @@ impl Standalone {
         std::fs::create_dir_all(&key_dir)
             .with_context(|| format!("can't make the key directory {}", key_dir.display()))?;
         let clock = Clock::system();
+        let started = clock.now();
         let ledger = Arc::new(SqliteLedger::open(&data_dir.join("ledger.db"))?);
         let bucket: Arc<dyn Bucket> = Arc::new(DirectoryBucket::open(data_dir.join("metadata"))?);
         let shared = SharedDatabase::open(data_dir.join("shared.db"))?;
@@ -91,6 +93,8 @@ impl Standalone {
             clock,
             batch,
             renewal_interval,
+            result_expiry,
+            metrics: Metrics::new(started),
         });
         let server = HttpServer::new(move || http::app(api.clone(), Some(bucket.clone())))
             .disable_signals()

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use actix::prelude::*;
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use tokio::task::spawn_blocking;
 
 use super::{
     publisher::{Publisher, Wake},
@@ -22,8 +23,13 @@ use crate::{
     tuf::{bins::Bins, canonical::to_canonical, name::ArtifactPath},
 };
 
+mod rules;
+
+/// A request of more artifacts is prepared off the thread of the actors.
+const MANY: usize = 200;
+
 /// A job that came out of the queue.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Arrived {
     /// The task.
     pub task: TaskId,
@@ -36,39 +42,57 @@ pub struct Arrived {
 /// Turns a job into what the ledger is asked to record. `bins` are those of the repository, if there is one.
 ///
 /// A bootstrap is not for here: its coordinator has more to check.
-pub fn work(job: Job, bins: Option<Bins>, now: Timestamp) -> Work {
+pub fn work(job: &Job, bins: Option<Bins>, now: Timestamp) -> Work {
     let action = job.action();
-    match (job, bins) {
-        (Job::AddArtifacts(add), Some(bins)) => {
-            let visibility = visibility(add.publish_artifacts);
+    let Some(bins) = bins else {
+        return refused(action, "it requires a finished bootstrap", now);
+    };
+    match job {
+        Job::AddArtifacts(add) => {
             let mut placed = Vec::with_capacity(add.artifacts.len());
-            for artifact in add.artifacts {
-                let info = info(&artifact);
+            for artifact in &add.artifacts {
+                let path = &artifact.path;
+                if let Err(error) = rules::artifact(artifact) {
+                    return refused(action, format!("{path}: {error}"), now);
+                }
+                let info = info(artifact);
                 // What can't be signed must not come so far that it stops a round.
                 if let Err(error) = to_canonical(&info) {
-                    return refused(action, format!("{}: {error}", artifact.path), now);
+                    return refused(action, format!("{path}: {error}"), now);
                 }
-                placed.push((bins.role_for(&artifact.path), artifact.path, info));
+                placed.push((bins.role_for(path), path.clone(), info));
             }
-            Work::Add { artifacts: placed, invalid: Vec::new(), visibility }
+            Work::Add { artifacts: placed, invalid: Vec::new(), visibility: visibility(add.publish_artifacts) }
         }
-        (Job::RemoveArtifacts(RemoveArtifacts { artifacts, publish_artifacts }), Some(bins)) => {
-            let place = |text: String| {
-                let path = ArtifactPath::parse(&text).ok();
-                (text, path.map(|path| (bins.role_for(&path), path)))
+        Job::RemoveArtifacts(RemoveArtifacts { artifacts, publish_artifacts }) => {
+            let place = |text: &String| {
+                let path = ArtifactPath::parse(text).ok();
+                (text.clone(), path.map(|path| (bins.role_for(&path), path)))
             };
-            Work::Remove {
-                paths: artifacts.into_iter().map(place).collect(),
-                visibility: visibility(publish_artifacts),
-            }
+            Work::Remove { paths: artifacts.iter().map(place).collect(), visibility: visibility(*publish_artifacts) }
         }
-        (Job::PublishArtifacts, Some(_)) => Work::Release,
-        (Job::UpdateSettings(update), Some(_)) => Work::SetExpirations(update.settings.expiration),
-        (Job::Bootstrap(_), _) | (_, None) => refused(action, "it requires a finished bootstrap".to_owned(), now),
+        Job::PublishArtifacts => Work::Release,
+        Job::UpdateSettings(update) => match rules::expirations(update) {
+            Ok(()) => Work::SetExpirations(update.settings.expiration.clone()),
+            Err(error) => refused(action, error, now),
+        },
+        Job::Bootstrap(_) => refused(action, "it requires a coordinator", now),
     }
 }
 
-fn refused(action: &'static str, error: String, now: Timestamp) -> Work {
+fn request(Arrived { task, accepted_at, job }: &Arrived, bins: Option<Bins>, now: Timestamp) -> Request {
+    Request { task: task.clone(), accepted_at: *accepted_at, work: work(job, bins, now) }
+}
+
+fn artifacts(job: &Job) -> usize {
+    match job {
+        Job::AddArtifacts(add) => add.artifacts.len(),
+        Job::RemoveArtifacts(remove) => remove.artifacts.len(),
+        Job::Bootstrap(_) | Job::PublishArtifacts | Job::UpdateSettings(_) => 0,
+    }
+}
+
+fn refused(action: &'static str, error: impl Into<String>, now: Timestamp) -> Work {
     Work::Nothing { action, progress: Progress::Finished(Outcome::refused(action, error, now)) }
 }
 
@@ -88,7 +112,7 @@ fn info(artifact: &Artifact) -> Value {
 /// Record these jobs, in this order.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<(), StoreError>")]
-pub struct Stage(pub Vec<Arrived>);
+pub struct Stage(pub Vec<Arc<Arrived>>);
 
 /// The intake. Restarting it loses nothing: what was not recorded is delivered again.
 pub struct Intake {
@@ -120,11 +144,13 @@ impl Handler<Stage> for Intake {
             let now = clock.now();
             let bins = ledger.settings().await?.map(|settings| settings.bins()).transpose()?;
             let changes_settings = arrived.iter().any(|arrived| matches!(arrived.job, Job::UpdateSettings(_)));
-            let request = |Arrived { task, accepted_at, job }| {
-                let work = work(job, bins, now);
-                Request { task, accepted_at, work }
+            let artifacts: usize = arrived.iter().map(|arrived| artifacts(&arrived.job)).sum();
+            let prepare = move || arrived.iter().map(|arrived| request(arrived, bins, now)).collect::<Vec<_>>();
+            let requests = match artifacts {
+                0..MANY => prepare(),
+                _ => spawn_blocking(prepare).await.map_err(|error| StoreError::Broken(error.to_string()))?,
             };
-            let recorded = ledger.stage(arrived.into_iter().map(request).collect(), now).await?;
+            let recorded = ledger.stage(requests, now).await?;
             if changes_settings {
                 settings.tell(Project);
             }
@@ -158,7 +184,7 @@ mod tests {
         let job = AddArtifacts { artifacts: vec![artifact], add_task_id_to_custom: false, publish_artifacts: true };
         let bins = Bins::new(2, Layout::Succinct).expect("bins");
         let now = "2026-01-01T00:00:00Z".parse().expect("a time");
-        work(Job::AddArtifacts(job), Some(bins), now)
+        work(&Job::AddArtifacts(job), Some(bins), now)
     }
 
     #[test]
@@ -184,7 +210,7 @@ mod tests {
     #[test]
     fn before_a_bootstrap_nothing_is_staged() {
         let now = "2026-01-01T00:00:00Z".parse().expect("a time");
-        let work = work(Job::PublishArtifacts, None, now);
+        let work = work(&Job::PublishArtifacts, None, now);
         assert!(
             matches!(work, Work::Nothing { action: "publish_artifacts", progress: Progress::Finished(o) } if !o.status)
         );

@@ -26,7 +26,10 @@
 //! An actor is a shell around a plain function, which has the name of its file or of its work: `round`, `bins::update`, `signer::sign`,
 //! `reporter::report`, `settings::project`, `bootstrap::prepare`, `intake::work`.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use actix::Actor;
 
@@ -34,6 +37,7 @@ use crate::{
     clock::Clock,
     queue::Broker,
     store::{bucket::Bucket, keys::KeyStore, ledger::Ledger, results::Results, settings as settings_store},
+    telemetry::metrics::Metrics,
 };
 
 pub mod bins;
@@ -51,19 +55,20 @@ pub mod supervisor;
 use self::{
     bins::Bins,
     bootstrap::Coordinator,
-    bridge::{Bridge, Close},
+    bridge::{Bridge, Close, Ways},
     intake::Intake,
     publisher::{Crew, Finish, Publisher},
     renewal::Renewal,
-    reporter::{Report, Reporter},
+    reporter::{Flush, Reporter, Sources},
     round::{Parts, Visible},
     settings::Settings,
     signer::Signer,
     supervisor::{OnFailure, Post, StandDown, Supervisor},
 };
 
-/// How long a shutdown waits for the round that is under way.
-const FINISH_LIMIT: Duration = Duration::from_secs(25);
+/// How long a shutdown waits until what was received is recorded, for the round that is under way, and for its report.
+const CLOSE_LIMIT: Duration = Duration::from_secs(5);
+const FINISH_LIMIT: Duration = Duration::from_secs(20);
 const REPORT_LIMIT: Duration = Duration::from_secs(3);
 
 /// The stores and settings of a worker.
@@ -87,6 +92,10 @@ pub struct Resources {
     pub batch: usize,
     /// Between two looks for roles that are due.
     pub renewal_interval: Duration,
+    /// For how long the end of a task can be read.
+    pub result_expiry: Duration,
+    /// Where it is counted.
+    pub metrics: Metrics,
 }
 
 /// A worker that runs.
@@ -101,8 +110,9 @@ impl Worker {
     /// Starts all actors on the current arbiter.
     pub fn start(resources: Resources) -> Self {
         use OnFailure::{EndProcess, Restart};
-        let Resources { broker, ledger, bucket, settings, results, keys, clock, batch, renewal_interval } = resources;
-        let mut supervisor = Supervisor::default();
+        let Resources { broker, ledger, bucket, settings, results, keys, clock, batch, .. } = resources;
+        let Resources { renewal_interval, result_expiry, metrics, .. } = resources;
+        let mut supervisor = Supervisor::new(metrics.clone());
         let mut signer = |name: &'static str| {
             let store = keys.clone();
             supervisor.child(name, Restart, move |lifeline| Signer { store: store.clone(), lifeline })
@@ -119,24 +129,35 @@ impl Worker {
         };
         let visible = Visible::default();
         let reporter = {
-            let (ledger, visible) = (ledger.clone(), visible.clone());
-            supervisor.child("reporter", Restart, move |lifeline| Reporter {
+            let sources = Sources {
                 ledger: ledger.clone(),
                 results: results.clone(),
                 visible: visible.clone(),
-                lifeline,
-            })
+                clock: clock.clone(),
+                metrics: metrics.clone(),
+                expiry: result_expiry,
+            };
+            // What ended earlier was counted by an earlier process.
+            let fresh = clock.now();
+            supervisor.child("reporter", Restart, move |lifeline| Reporter::new(sources.clone(), fresh, lifeline))
         };
         let projection = {
-            let (ledger, settings) = (ledger.clone(), settings.clone());
+            let (ledger, settings, created_by) = (ledger.clone(), settings.clone(), Arc::new(OnceLock::new()));
+            let (reporter, metrics) = (reporter.clone(), metrics.clone());
             supervisor.child("settings", Restart, move |lifeline| Settings {
                 ledger: ledger.clone(),
                 settings: settings.clone(),
+                reporter: reporter.clone(),
+                metrics: metrics.clone(),
+                created_by: created_by.clone(),
                 lifeline,
             })
         };
         let hands = Arc::new(Crew { targets, snapshot, timestamp, bins });
-        let parts = Parts { ledger: ledger.clone(), bucket, hands, clock: clock.clone(), batch, visible };
+        let parts = {
+            let (ledger, clock, metrics) = (ledger.clone(), clock.clone(), metrics.clone());
+            Parts { ledger, bucket, hands, clock, batch, visible, metrics }
+        };
         let publisher = {
             let (projection, reporter) = (projection.clone(), reporter.clone());
             supervisor.child("publisher", EndProcess, move |lifeline| {
@@ -156,7 +177,7 @@ impl Worker {
             })
         };
         let coordinator = {
-            let (publisher, reporter) = (publisher.clone(), reporter.clone());
+            let (ledger, publisher, reporter) = (ledger.clone(), publisher.clone(), reporter.clone());
             supervisor.child("bootstrap", Restart, move |lifeline| Coordinator {
                 ledger: ledger.clone(),
                 settings: settings.clone(),
@@ -168,20 +189,18 @@ impl Worker {
             })
         };
         {
-            let (publisher, reporter) = (publisher.clone(), reporter.clone());
+            let (publisher, reporter, metrics) = (publisher.clone(), reporter.clone(), metrics.clone());
             supervisor.child("renewal", Restart, move |lifeline| Renewal {
                 interval: renewal_interval,
+                ledger: ledger.clone(),
+                metrics: metrics.clone(),
                 publisher: publisher.clone(),
                 reporter: reporter.clone(),
                 lifeline,
             });
         }
-        let bridge = supervisor.child("bridge", EndProcess, move |lifeline| Bridge {
-            broker: broker.clone(),
-            intake: intake.clone(),
-            coordinator: coordinator.clone(),
-            lifeline: Arc::new(lifeline),
-        });
+        let ways = Ways { broker, results, intake, coordinator, metrics };
+        let bridge = supervisor.child("bridge", EndProcess, move |lifeline| Bridge::new(ways.clone(), lifeline));
         Self { supervisor: supervisor.start(), bridge, publisher, reporter }
     }
 
@@ -189,10 +208,10 @@ impl Worker {
     pub async fn shut_down(self) {
         // Everything that does not come to its end here is taken up by the next process.
         let _ = self.supervisor.send(StandDown).await;
-        let _ = self.bridge.ask(Close, REPORT_LIMIT).await;
+        let _ = self.bridge.ask(Close, CLOSE_LIMIT).await;
         if let Err(error) = self.publisher.ask(Finish, FINISH_LIMIT).await {
             tracing::warn!(%error, "the last round did not end in time");
         }
-        let _ = self.reporter.ask(Report, REPORT_LIMIT).await;
+        let _ = self.reporter.ask(Flush, REPORT_LIMIT).await;
     }
 }

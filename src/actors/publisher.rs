@@ -19,15 +19,23 @@ use super::{
 };
 use crate::{
     store::StoreError,
+    telemetry::metrics::RoundResult,
     tuf::{name::RoleName, wire::Unsigned},
 };
 
 /// How long one signature, or one batch of bins, may take.
 const WORK_LIMIT: Duration = Duration::from_secs(300);
+/// How long a round's settings may take; the settings actor tries on by itself.
+const PROJECT_LIMIT: Duration = Duration::from_secs(10);
+/// The pause after the first failing round; it doubles with each that follows.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-/// How long at most to leave another worker alone that publishes.
-const LONGEST_LOOK: Duration = Duration::from_millis(500);
+/// Short enough that publishing goes on soon after a store is back.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// How long to leave another worker alone that publishes.
+const SHORTEST_LOOK: Duration = Duration::from_millis(20);
+const LONGEST_LOOK: Duration = Duration::from_millis(400);
+/// After a race: two workers that started over at once would race again.
+const AFTER_RACE_MS: std::ops::Range<u64> = 5..50;
 
 /// There may be something to publish. It says nothing more, so that to lose it costs time and nothing else.
 #[derive(Debug, Clone, Copy, Message)]
@@ -47,6 +55,8 @@ pub struct Publisher {
     /// Kept between the rounds, and forgotten with every round that fails.
     memory: Arc<Mutex<Memory>>,
     state: State,
+    /// Rounds that failed one after the other.
+    failures: u32,
     lifeline: Arc<Lifeline>,
 }
 
@@ -54,10 +64,12 @@ pub struct Publisher {
 #[derive(Debug)]
 enum State {
     Idle,
-    /// Rounds are running; `woken` since the last one began.
+    /// A round is running; `woken` since it began.
     Running {
         woken: bool,
     },
+    /// The next round begins when this timer ends, woken or not.
+    Pausing(SpawnHandle),
     /// No round begins any more; who waits for the last one to end.
     Finishing(Vec<oneshot::Sender<()>>),
     Finished,
@@ -66,28 +78,28 @@ enum State {
 impl Publisher {
     /// A publisher that has not been woken.
     pub fn new(parts: Parts, settings: Post<Settings>, reporter: Post<Reporter>, lifeline: Lifeline) -> Self {
-        Self { parts, settings, reporter, memory: Arc::default(), state: State::Idle, lifeline: Arc::new(lifeline) }
+        let lifeline = Arc::new(lifeline);
+        Self { parts, settings, reporter, memory: Arc::default(), state: State::Idle, failures: 0, lifeline }
     }
 
     /// One round and what follows from it, then the next.
-    fn run(&mut self, context: &mut Context<Self>, pause: Duration) {
+    fn run(&mut self, context: &mut Context<Self>) {
         self.state = State::Running { woken: false };
         let (parts, memory) = (self.parts.clone(), self.memory.clone());
         let (settings, reporter, lifeline) = (self.settings.clone(), self.reporter.clone(), self.lifeline.clone());
+        let failures = self.failures;
         let work = async move {
-            if !pause.is_zero() {
-                // A sleep of no time waits for the next tick of the timer: a millisecond.
-                tokio::time::sleep(pause).await;
-            }
             let mut taken = std::mem::take(&mut *memory.lock().unwrap_or_else(PoisonError::into_inner));
             let result = round(&parts, &mut taken).await;
             *memory.lock().unwrap_or_else(PoisonError::into_inner) = taken;
-            next(result, pause, &settings, &reporter, &lifeline).await
+            parts.metrics.round(counted_as(&result));
+            next(result, failures, &settings, &reporter, &lifeline).await
         };
         context.spawn(work.into_actor(self).map(|next, publisher, context| publisher.ended(next, context)));
     }
 
     fn ended(&mut self, next: Next, context: &mut Context<Self>) {
+        self.failures = if let Next::AfterFailure(_) = next { self.failures.saturating_add(1) } else { 0 };
         match (&mut self.state, next) {
             (State::Finishing(waiting), _) => {
                 for waiter in waiting.drain(..) {
@@ -96,8 +108,11 @@ impl Publisher {
                 }
                 self.state = State::Finished;
             }
-            (_, Next::Again(pause)) => self.run(context, pause),
-            (State::Running { woken: true }, Next::Rest) => self.run(context, Duration::ZERO),
+            (_, Next::Again) | (State::Running { woken: true }, Next::Rest) => self.run(context),
+            (_, Next::After(pause) | Next::AfterFailure(pause)) => {
+                let timer = context.run_later(pause, |publisher, context| publisher.run(context));
+                self.state = State::Pausing(timer);
+            }
             (_, Next::Rest) => self.state = State::Idle,
             (_, Next::Stop) => self.state = State::Finished,
         }
@@ -106,14 +121,16 @@ impl Publisher {
 
 /// What follows a round.
 enum Next {
-    Again(Duration),
+    Again,
+    After(Duration),
+    AfterFailure(Duration),
     Rest,
     Stop,
 }
 
 async fn next(
     result: Result<Done, RoundError>,
-    pause: Duration,
+    failures: u32,
     settings: &Post<Settings>,
     reporter: &Post<Reporter>,
     lifeline: &Lifeline,
@@ -124,25 +141,23 @@ async fn next(
             reporter.tell(Report);
             Next::Rest
         }
-        Ok(Done::Elsewhere(wait)) => {
-            // The other worker takes what was staged here too, and reports it.
-            Next::Again(wait.min(LONGEST_LOOK))
-        }
+        // The other worker takes what was staged here too, and reports it.
+        Ok(Done::Elsewhere(wait)) => Next::After(look_after(wait)),
         Ok(Done::Refused(task)) => {
             tracing::warn!(%task, "a task asked for what no client would read");
             reporter.tell(Report);
-            Next::Again(Duration::ZERO)
+            Next::Again
         }
         Ok(Done::Published { head, roles, targets }) => {
             tracing::info!(sequence = head.sequence, timestamp_version = %head.version, roles, "published");
             if targets {
                 // Before the report: who reads that the bootstrap is done may add artifacts at once.
-                if let Err(error) = settings.ask(Project, WORK_LIMIT).await {
+                if let Err(error) = settings.ask(Project, PROJECT_LIMIT).await {
                     tracing::warn!(%error, "the settings will be projected later");
                 }
             }
             reporter.tell(Report);
-            Next::Again(Duration::ZERO)
+            Next::Again
         }
         Err(RoundError::Store(StoreError::Broken(cause))) => {
             lifeline.end_process(&cause);
@@ -150,13 +165,31 @@ async fn next(
         }
         Err(RoundError::Store(StoreError::Lost(cause))) => {
             tracing::info!(%cause, "another worker published first");
-            Next::Again(Duration::ZERO)
+            Next::After(Duration::from_millis(fastrand::u64(AFTER_RACE_MS)))
         }
         Err(error) => {
-            let pause = (pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
+            let pause = (FIRST_PAUSE * 2u32.saturating_pow(failures)).min(LONGEST_PAUSE);
             tracing::error!(%error, pause_ms = pause.as_millis(), "a round failed; it is tried again");
-            Next::Again(pause)
+            Next::AfterFailure(pause)
         }
+    }
+}
+
+/// When to look again after another worker was at it. A part is random, so that not all look at once.
+fn look_after(wait: Duration) -> Duration {
+    let wait = wait.clamp(SHORTEST_LOOK, LONGEST_LOOK);
+    wait + wait.mul_f64(fastrand::f64() / 4.0)
+}
+
+fn counted_as(result: &Result<Done, RoundError>) -> RoundResult {
+    match result {
+        Ok(Done::Published { .. }) => RoundResult::Published,
+        Ok(Done::Nothing) => RoundResult::Nothing,
+        Ok(Done::Elsewhere(_)) => RoundResult::Elsewhere,
+        Ok(Done::Refused(_)) => RoundResult::Refused,
+        Err(RoundError::Store(StoreError::Lost(_))) => RoundResult::Lost,
+        Err(RoundError::Store(StoreError::Broken(_))) => RoundResult::Broken,
+        Err(_) => RoundResult::Failed,
     }
 }
 
@@ -165,7 +198,7 @@ impl Actor for Publisher {
 
     fn started(&mut self, context: &mut Self::Context) {
         // What an earlier process left: a head that was not pointed to, staged changes, roles that are due.
-        self.run(context, Duration::ZERO);
+        self.run(context);
     }
 }
 
@@ -174,9 +207,10 @@ impl Handler<Wake> for Publisher {
 
     fn handle(&mut self, _: Wake, context: &mut Self::Context) {
         match &mut self.state {
-            State::Idle => self.run(context, Duration::ZERO),
+            State::Idle => self.run(context),
             State::Running { woken } => *woken = true,
-            State::Finishing(_) | State::Finished => {}
+            // Waking does not shorten a pause: it is short, or there is a reason for it.
+            State::Pausing(_) | State::Finishing(_) | State::Finished => {}
         }
     }
 }
@@ -184,12 +218,15 @@ impl Handler<Wake> for Publisher {
 impl Handler<Finish> for Publisher {
     type Result = ResponseFuture<()>;
 
-    fn handle(&mut self, _: Finish, _: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, _: Finish, context: &mut Self::Context) -> Self::Result {
         let (done, wait) = oneshot::channel();
         match &mut self.state {
             State::Running { .. } => self.state = State::Finishing(vec![done]),
             State::Finishing(waiting) => waiting.push(done),
-            State::Idle | State::Finished => {
+            state => {
+                if let State::Pausing(timer) = state {
+                    context.cancel_future(*timer);
+                }
                 self.state = State::Finished;
                 let _ = done.send(());
             }
@@ -225,5 +262,18 @@ impl Hands for Crew {
 
     async fn update(&self, order: Order) -> Result<Vec<Updated>, UpdateError> {
         self.bins.ask(Update(order), WORK_LIMIT).await?
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_look_comes_soon_whatever_the_wait() {
+        for wait in [Duration::ZERO, Duration::from_millis(100), Duration::from_secs(3600)] {
+            let look = look_after(wait);
+            assert!((SHORTEST_LOOK..=Duration::from_millis(500)).contains(&look), "{look:?}");
+        }
     }
 }

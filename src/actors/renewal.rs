@@ -1,23 +1,40 @@
-//! Makes sure that there is a round when roles are due and nothing else happens.
+//! Makes sure that there is a round when roles are due and nothing else happens, and tells when they expire.
 //!
 //! Every plan takes all roles that are due, whoever caused it: `timestamp`, `snapshot`, `targets` and each bin, empty ones
 //! too. So a look is a wake.
 
-use std::time::Duration;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use actix::prelude::*;
+use jiff::Timestamp;
 
 use super::{
     publisher::{Publisher, Wake},
     reporter::{Report, Reporter},
     supervisor::{Lifeline, Post},
 };
+use crate::{
+    store::{StoreError, ledger::Ledger},
+    telemetry::metrics::Metrics,
+    tuf::{root::Root, wire::Metadata},
+};
+
+/// Between two looks at when roles expire.
+const SAMPLE: Duration = Duration::from_secs(10);
+/// Root is signed by people, seldom, and read with the whole repository.
+const ROOT_SAMPLE: Duration = Duration::from_secs(300);
 
 /// The renewal actor. Its tick also makes up for wakes and reports that were lost.
-#[derive(Debug)]
 pub struct Renewal {
     /// Between two looks.
     pub interval: Duration,
+    /// Knows when roles expire.
+    pub ledger: Arc<dyn Ledger>,
+    /// Where that is told.
+    pub metrics: Metrics,
     /// Renews what is due.
     pub publisher: Post<Publisher>,
     /// Reports what was not reported.
@@ -34,5 +51,40 @@ impl Actor for Renewal {
             renewal.publisher.tell(Wake);
             renewal.reporter.tell(Report);
         });
+        let (ledger, metrics) = (self.ledger.clone(), self.metrics.clone());
+        let sample = async move {
+            let mut root = None;
+            loop {
+                if let Err(error) = sample(ledger.as_ref(), &metrics, &mut root).await {
+                    tracing::debug!(%error, "it is not known when roles expire");
+                }
+                tokio::time::sleep(SAMPLE).await;
+            }
+        };
+        context.spawn(sample.into_actor(self));
     }
+}
+
+/// Tells when the published roles expire; of root what was read a while ago.
+async fn sample(
+    ledger: &dyn Ledger,
+    metrics: &Metrics,
+    root: &mut Option<(Instant, Timestamp)>,
+) -> Result<(), StoreError> {
+    let mut expiries = ledger.expiries().await?;
+    if root.as_ref().is_none_or(|(read, _)| read.elapsed() > ROOT_SAMPLE) && !expiries.is_empty() {
+        *root = root_expiry(ledger).await?.map(|expires| (Instant::now(), expires));
+    }
+    if let Some((_, expires)) = root {
+        expiries.insert("root".to_owned(), *expires);
+    }
+    metrics.expiries(expiries);
+    Ok(())
+}
+
+async fn root_expiry(ledger: &dyn Ledger) -> Result<Option<Timestamp>, StoreError> {
+    let Some(repository) = ledger.repository().await? else { return Ok(None) };
+    let root = Metadata::parse(&repository.root).and_then(|metadata| Root::view(&metadata.signed));
+    root.map(|root| Some(root.expires))
+        .map_err(|error| StoreError::Broken(format!("the ledger holds a root that can't be read: {error}")))
 }

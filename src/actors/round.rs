@@ -11,11 +11,12 @@
 //! Of two publishers that work at once, the commit of one is lost, and its files are among those that do no harm.
 
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc,
         atomic::{AtomicI64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use async_trait::async_trait;
@@ -35,6 +36,7 @@ use crate::{
         ledger::{Head, Ledger, Planned, Publication},
     },
     task::TaskId,
+    telemetry::metrics::{Metrics, Phase},
     tuf::{
         name::{RoleName, Version},
         verify::VerifyError,
@@ -62,6 +64,8 @@ pub struct Parts {
     pub batch: usize,
     /// Where it is noted what clients see.
     pub visible: Visible,
+    /// Where it is counted.
+    pub metrics: Metrics,
 }
 
 /// The sequence of the head that clients were seen to be pointed to, 0 for none: what finished with a later one is not reported yet.
@@ -135,12 +139,14 @@ pub async fn round(parts: &Parts, memory: &mut Memory) -> Result<Done, RoundErro
     }
 
     // Plan: the versions are given out.
+    let mut watch = Watch::start(&parts.metrics);
     let now = parts.clock.now();
     let plan = match parts.ledger.plan(now, parts.batch).await? {
         Planned::Nothing => return Ok(Done::Nothing),
         Planned::Elsewhere(wait) => return Ok(Done::Elsewhere(wait)),
         Planned::Round(plan) => plan,
     };
+    watch.ended(Phase::Plan);
     let known = memory.take(parts.ledger.as_ref(), plan.base).await?;
 
     // Build, sign, write: nothing refers to these files yet.
@@ -155,17 +161,40 @@ pub async fn round(parts: &Parts, memory: &mut Memory) -> Result<Done, RoundErro
         built => built?,
     };
     let Draft { known, roles, targets, timestamp, files, .. } = draft;
+    watch.ended(Phase::BuildAndSign);
     parts.bucket.create(files).await?;
+    watch.ended(Phase::Write);
 
     // Commit: the round has happened.
     let (count, has_targets) = (roles.len(), targets.is_some());
     let head = parts.ledger.commit(&plan, Publication { roles, targets, timestamp }, parts.clock.now()).await?;
+    watch.ended(Phase::Commit);
 
     // Point: clients see it.
     point(parts.ledger.as_ref(), parts.bucket.as_ref(), &head).await?;
     parts.visible.note(&head);
+    watch.ended(Phase::Point);
+    parts.metrics.round_size(plan.changes.values().map(BTreeMap::len).sum(), count);
     memory.keep(known, head.sequence);
     Ok(Done::Published { head, roles: count, targets: has_targets })
+}
+
+/// Tells how long each part of a round took.
+struct Watch<'a> {
+    metrics: &'a Metrics,
+    since: Instant,
+}
+
+impl<'a> Watch<'a> {
+    fn start(metrics: &'a Metrics) -> Self {
+        Self { metrics, since: Instant::now() }
+    }
+
+    fn ended(&mut self, phase: Phase) {
+        let now = Instant::now();
+        self.metrics.phase(phase, now - self.since);
+        self.since = now;
+    }
 }
 
 /// Does the last step of the last round once more, if it did not come through, and returns what clients see now.

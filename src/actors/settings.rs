@@ -1,22 +1,36 @@
 //! Projects what the ledger knows into the settings that the API reads.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use actix::prelude::*;
 use serde_json::{Value, json};
 
-use super::supervisor::Lifeline;
+use super::{
+    reporter::{Again, Reporter},
+    supervisor::{Lifeline, Post},
+};
 use crate::{
     store::{
         StoreError,
         ledger::{Ledger, Repository},
         settings::{self, BOOTSTRAP},
     },
+    task::TaskId,
+    telemetry::metrics::Metrics,
     tuf::{
         root::Root,
         wire::{Metadata, MetadataError, RoleType},
     },
 };
+
+/// Between two looks whether the settings are still there.
+const INTERVAL: Duration = Duration::from_secs(2);
+/// How long the reporter may take to note what it has to do.
+const ASK_LIMIT: Duration = Duration::from_secs(5);
 
 /// Writes the settings of the repository, under the names of the contract. Does nothing before the first publication.
 ///
@@ -69,21 +83,112 @@ fn fields(repository: &Repository) -> Result<BTreeMap<String, Value>, MetadataEr
 #[rtype(result = "()")]
 pub struct Project;
 
-/// The settings actor. Restarting it loses nothing: it writes all settings again when it starts.
+/// How the setting [`BOOTSTRAP`] compares with the ledger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seen {
+    /// It is what the ledger says.
+    Right,
+    /// The bootstrap of the ledger is not projected yet.
+    Before,
+    /// It is missing or wrong: what held it lost it.
+    Lost,
+}
+
+/// Compares the setting [`BOOTSTRAP`] with the task that created the repository.
+pub fn compare(setting: &Value, task: &TaskId) -> Seen {
+    match setting.as_str() {
+        Some(text) if text == task.as_str() => Seen::Right,
+        Some(text) if text.strip_prefix("pre-") == Some(task.as_str()) => Seen::Before,
+        _ => Seen::Lost,
+    }
+}
+
+/// The settings actor. Restarting it loses nothing: it looks at the settings again when it starts, and at every tick.
 pub struct Settings {
     /// The truth.
     pub ledger: Arc<dyn Ledger>,
     /// What the API reads.
     pub settings: Arc<dyn settings::Settings>,
+    /// Has the results that may have been lost too.
+    pub reporter: Post<Reporter>,
+    /// Where losses are counted.
+    pub metrics: Metrics,
+    /// The task that created the published repository, once there is one; it never changes.
+    pub created_by: Arc<OnceLock<TaskId>>,
     /// Tells the supervisor when this is gone.
     pub lifeline: Lifeline,
+}
+
+/// What a look at the settings needs.
+struct Look {
+    ledger: Arc<dyn Ledger>,
+    settings: Arc<dyn settings::Settings>,
+    reporter: Post<Reporter>,
+    metrics: Metrics,
+    created_by: Arc<OnceLock<TaskId>>,
+}
+
+impl Look {
+    async fn look(&self) -> Result<(), StoreError> {
+        let task = match self.created_by.get() {
+            Some(task) => task,
+            None => {
+                if self.ledger.head().await?.is_none() {
+                    return Ok(());
+                }
+                let Some(repository) = self.ledger.repository().await? else { return Ok(()) };
+                self.created_by.get_or_init(|| repository.task)
+            }
+        };
+        match compare(&self.settings.get(BOOTSTRAP).await?, task) {
+            Seen::Right => return Ok(()),
+            Seen::Before => {}
+            Seen::Lost => {
+                // Before the settings are there again: if this process ends meanwhile, another look finds the loss.
+                if let Err(error) = self.reporter.ask(Again, ASK_LIMIT).await {
+                    return Err(StoreError::unavailable("results", error));
+                }
+                self.metrics.settings_lost();
+                tracing::warn!("the settings were lost; they are projected again");
+            }
+        }
+        project(self.ledger.as_ref(), self.settings.as_ref()).await
+    }
+}
+
+impl Settings {
+    fn look(&self) -> impl Future<Output = ()> + use<> {
+        let look = Look {
+            ledger: self.ledger.clone(),
+            settings: self.settings.clone(),
+            reporter: self.reporter.clone(),
+            metrics: self.metrics.clone(),
+            created_by: self.created_by.clone(),
+        };
+        async move {
+            if let Err(error) = look.look().await {
+                tracing::warn!(%error, "the settings will be looked at later");
+            }
+        }
+    }
+
+    /// The next look follows the last one, however long that took.
+    fn look_on(&self, context: &mut Context<Self>) {
+        let look = self.look().into_actor(self);
+        context.spawn(look.map(|(), _, context: &mut Context<Self>| {
+            context.run_later(INTERVAL, |settings, context| settings.look_on(context));
+        }));
+    }
 }
 
 impl Actor for Settings {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Self::Context) {
-        context.notify(Project);
+        // A loss is only seen before the settings are written.
+        let look = self.look().into_actor(self);
+        context.wait(look.map(|(), _, context: &mut Context<Self>| context.notify(Project)));
+        context.run_later(INTERVAL, |settings, context| settings.look_on(context));
     }
 }
 

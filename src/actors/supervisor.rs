@@ -14,6 +14,8 @@ use std::{
 use actix::{dev::ToEnvelope, prelude::*};
 use thiserror::Error;
 
+use crate::telemetry::metrics::{ActorMetrics, Metrics};
+
 /// The pause before the first restart; it doubles with each that follows.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
@@ -36,18 +38,37 @@ pub enum OnFailure {
 #[error("the {actor} actor {cause}")]
 pub struct Unreachable {
     actor: &'static str,
-    cause: &'static str,
+    cause: Cause,
+}
+
+/// Why there was no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+enum Cause {
+    #[error("is not there yet")]
+    NotThere,
+    #[error("stopped before it answered")]
+    Stopped,
+    #[error("did not answer in time")]
+    TooSlow,
+}
+
+impl Unreachable {
+    /// Whether the actor broke off while it had the message: perhaps because of it.
+    pub fn stopped(&self) -> bool {
+        self.cause == Cause::Stopped
+    }
 }
 
 /// Where an actor is reached, whichever instance of it lives now.
 pub struct Post<A: Actor> {
     name: &'static str,
     address: Arc<RwLock<Option<Addr<A>>>>,
+    metrics: ActorMetrics,
 }
 
 impl<A: Actor> Clone for Post<A> {
     fn clone(&self) -> Self {
-        Self { name: self.name, address: self.address.clone() }
+        Self { name: self.name, address: self.address.clone(), metrics: self.metrics.clone() }
     }
 }
 
@@ -58,13 +79,13 @@ impl<A: Actor> fmt::Debug for Post<A> {
 }
 
 impl<A: Actor> Post<A> {
-    fn new(name: &'static str) -> Self {
-        Self { name, address: Arc::default() }
+    fn new(name: &'static str, metrics: ActorMetrics) -> Self {
+        Self { name, address: Arc::default(), metrics }
     }
 
     fn address(&self) -> Result<Addr<A>, Unreachable> {
         let address = self.address.read().unwrap_or_else(PoisonError::into_inner).clone();
-        address.ok_or(Unreachable { actor: self.name, cause: "is not there yet" })
+        address.ok_or(Unreachable { actor: self.name, cause: Cause::NotThere })
     }
 
     /// Sends a message that nobody waits for, such as a wake: when it can't be delivered it is dropped, and a tick
@@ -78,6 +99,7 @@ impl<A: Actor> Post<A> {
     {
         let sent = self.address().map(|address| address.try_send(message));
         if !matches!(sent, Ok(Ok(()))) {
+            self.metrics.dropped();
             tracing::debug!(actor = self.name, "a message was dropped");
         }
     }
@@ -93,10 +115,12 @@ impl<A: Actor> Post<A> {
         A: Handler<M>,
         A::Context: ToEnvelope<A, M>,
     {
-        self.address()?.send(message).timeout(limit).await.map_err(|error| {
+        let address = self.address()?;
+        let _pending = self.metrics.pending();
+        address.send(message).timeout(limit).await.map_err(|error| {
             let cause = match error {
-                MailboxError::Closed => "stopped before it answered",
-                MailboxError::Timeout => "did not answer in time",
+                MailboxError::Closed => Cause::Stopped,
+                MailboxError::Timeout => Cause::TooSlow,
             };
             Unreachable { actor: self.name, cause }
         })
@@ -144,17 +168,23 @@ struct Child {
     on_failure: OnFailure,
     failures: u32,
     started: Instant,
+    metrics: ActorMetrics,
 }
 
 /// Starts actors and starts them again.
-#[derive(Default)]
 pub struct Supervisor {
+    metrics: Metrics,
     children: HashMap<&'static str, Child>,
     order: Vec<&'static str>,
     stands_down: bool,
 }
 
 impl Supervisor {
+    /// A supervisor of no actors.
+    pub fn new(metrics: Metrics) -> Self {
+        Self { metrics, children: HashMap::new(), order: Vec::new(), stands_down: false }
+    }
+
     /// Adds an actor, which starts with the supervisor, after those that were added before it.
     pub fn child<A>(
         &mut self,
@@ -165,13 +195,14 @@ impl Supervisor {
     where
         A: Actor<Context = Context<A>>,
     {
-        let post = Post::new(name);
+        let metrics = self.metrics.actor(name);
+        let post = Post::new(name, metrics.clone());
         let address = post.address.clone();
         let start = Box::new(move |lifeline: Lifeline| {
             let started = factory(lifeline).start();
             *address.write().unwrap_or_else(PoisonError::into_inner) = Some(started);
         });
-        self.children.insert(name, Child { start, on_failure, failures: 0, started: Instant::now() });
+        self.children.insert(name, Child { start, on_failure, failures: 0, started: Instant::now(), metrics });
         self.order.push(name);
         post
     }
@@ -212,6 +243,7 @@ impl Handler<Gone> for Supervisor {
         }
         let pause = (FIRST_PAUSE * 2u32.saturating_pow(child.failures)).min(LONGEST_PAUSE);
         child.failures = child.failures.saturating_add(1);
+        child.metrics.restarted();
         tracing::error!(
             actor = name,
             failures = child.failures,
@@ -276,9 +308,9 @@ mod tests {
         }
     }
 
-    fn fragile(on_failure: OnFailure) -> Post<Fragile> {
+    fn fragile(on_failure: OnFailure, metrics: &Metrics) -> Post<Fragile> {
         let born = AtomicU32::new(0);
-        let mut supervisor = Supervisor::default();
+        let mut supervisor = Supervisor::new(metrics.clone());
         let post = supervisor.child("fragile", on_failure, move |lifeline| Fragile {
             born: born.fetch_add(1, Ordering::Relaxed) + 1,
             _lifeline: lifeline,
@@ -289,8 +321,9 @@ mod tests {
 
     #[test]
     fn an_actor_that_panics_is_replaced_by_a_fresh_one() {
+        let metrics = Metrics::default();
         System::new().block_on(async {
-            let post = fragile(OnFailure::Restart);
+            let post = fragile(OnFailure::Restart, &metrics);
             let wait = Duration::from_secs(1);
             while post.ask(Number, wait).await.ok() != Some(1) {
                 tokio::task::yield_now().await;
@@ -300,12 +333,15 @@ mod tests {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         });
+        let text = metrics.text(jiff::Timestamp::UNIX_EPOCH);
+        assert!(text.contains("rstuf_actor_restarts_total{actor=\"fragile\"} 1"), "{text}");
+        assert!(text.contains("rstuf_actor_mailbox_messages{actor=\"fragile\"} 0"), "{text}");
     }
 
     #[test]
     fn an_actor_that_must_not_be_replaced_ends_the_process_with_a_code() {
         let system = System::new();
-        let post = system.block_on(async { fragile(OnFailure::EndProcess) });
+        let post = system.block_on(async { fragile(OnFailure::EndProcess, &Metrics::default()) });
         system.runtime().spawn(async move {
             while post.ask(Number, Duration::from_secs(1)).await.is_err() {
                 tokio::task::yield_now().await;

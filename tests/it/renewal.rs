@@ -19,6 +19,7 @@ use rstuf::{
         shared::SharedDatabase,
     },
     task::{Bootstrap, Job, TaskId},
+    telemetry::metrics::Metrics,
     tuf::{bins::Layout, name::RoleName, wire::Metadata},
 };
 
@@ -55,6 +56,8 @@ impl Site {
             clock: clock.clone(),
             batch: 1000,
             renewal_interval: Duration::from_millis(20),
+            result_expiry: Duration::from_secs(60),
+            metrics: Metrics::default(),
         });
         let mut payload = ceremony.payload.clone();
         payload["timeout"] = 300.into();

@@ -34,6 +34,7 @@ use rstuf::{
         shared::SharedDatabase,
     },
     task::{Progress, TaskId},
+    telemetry::metrics::Metrics,
     tuf::{
         name::{ArtifactPath, RoleName},
         snapshot::MetaFile,
@@ -135,7 +136,7 @@ impl<'a> World<'a> {
         parts.ledger.stage(vec![request], now).await?;
         while round(parts, memory).await? != Done::Nothing {}
         settings::project(parts.ledger.as_ref(), settings.as_ref()).await?;
-        reporter::report(parts.ledger.as_ref(), results.as_ref(), &parts.visible).await?;
+        reporter::report(parts.ledger.as_ref(), results.as_ref(), &parts.visible, |_| {}).await?;
         let progress = results.get(&task).await?;
         assert!(matches!(&progress, Some(Progress::Finished(outcome)) if outcome.status), "{id}: {progress:?}");
         assert_eq!(settings.get(BOOTSTRAP).await?, "bootstrap");
@@ -200,6 +201,7 @@ fn start(scenario: &Scenario, home: &TempDir, fuse: &Arc<Fuse>, checker: &Arc<Mu
             clock,
             batch: 1000,
             visible: Visible::default(),
+            metrics: Metrics::default(),
         },
         memory: Memory::default(),
         settings: Arc::new(FusedSettings { settings: SqliteSettings::new(&shared), fuse: fused(fuse) }),

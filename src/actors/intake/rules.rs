@@ -1,0 +1,59 @@
+//! What a job may ask for, whoever made it. The API checks the same and more; another program may not.
+//!
+//! What gets past here is published, or refused by a round for its size alone. Whatever would make a client, or our own
+//! check of a round, refuse the metadata has to be found here: a round can't tell whose fault it is.
+
+use serde_json::Value;
+
+use crate::task::{Artifact, UpdateSettings};
+
+/// Up to here every JSON implementation has exact integers.
+const MAX_LENGTH: u64 = 1 << 53;
+const MAX_HASHES: usize = 16;
+const MAX_ALGORITHM_BYTES: usize = 64;
+const MAX_DIGITS: usize = 256;
+/// The levels of a `custom`. Parsers stop at 128 levels, of which the metadata around it has five.
+const MAX_LEVELS: usize = 100;
+const MAX_DAYS: u32 = 36_500;
+
+/// Says what is wrong with an artifact.
+pub(super) fn artifact(artifact: &Artifact) -> Result<(), &'static str> {
+    let info = &artifact.info;
+    if info.length > MAX_LENGTH {
+        return Err("the length is no exact number everywhere");
+    }
+    if info.hashes.is_empty() || info.hashes.len() > MAX_HASHES {
+        return Err("it must have 1 to 16 digests");
+    }
+    if !info.hashes.iter().all(|(name, digits)| is_digest(name, digits)) {
+        return Err("a digest is the name of an algorithm and an even number of hexadecimal digits");
+    }
+    if info.custom.iter().flatten().any(|(_, member)| !has_levels(member, MAX_LEVELS)) {
+        return Err("custom has too many levels");
+    }
+    Ok(())
+}
+
+fn is_digest(name: &str, digits: &str) -> bool {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'/');
+    let is_name = (1..=MAX_ALGORITHM_BYTES).contains(&name.len()) && name.bytes().all(allowed);
+    let is_even = (2..=MAX_DIGITS).contains(&digits.len()) && digits.len().is_multiple_of(2);
+    is_name && is_even && digits.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
+/// Whether a value has at most so many levels.
+fn has_levels(value: &Value, most: usize) -> bool {
+    match value {
+        Value::Array(items) => most > 0 && items.iter().all(|item| has_levels(item, most - 1)),
+        Value::Object(members) => most > 0 && members.values().all(|member| has_levels(member, most - 1)),
+        _ => true,
+    }
+}
+
+/// Says what is wrong with new expirations.
+pub(super) fn expirations(update: &UpdateSettings) -> Result<(), &'static str> {
+    match update.settings.expiration.values().all(|days| (1..=MAX_DAYS).contains(days)) {
+        true => Ok(()),
+        false => Err("an expiration is 1 to 36500 days"),
+    }
+}
