@@ -20,11 +20,21 @@ use actix_web::{
 use tokio::sync::Semaphore;
 use tracing_actix_web::{RequestId, TracingLogger};
 
-use self::{error::Refusal, openapi::Document, published::Published};
+use self::{
+    error::Refusal,
+    health::{Parts, Readiness},
+    openapi::Document,
+    published::Published,
+};
 use crate::{
     clock::Clock,
     queue::Broker,
-    store::{bucket::Bucket, results::Results, settings::Settings},
+    store::{
+        bucket::Bucket,
+        results::Results,
+        settings::{BOOTSTRAP, Settings},
+    },
+    task::TaskId,
 };
 
 mod admission;
@@ -34,9 +44,10 @@ mod bootstrap;
 mod delegations;
 mod digest;
 mod docs;
+mod endpoints;
 mod error;
 mod fault;
-mod health;
+pub mod health;
 mod lax;
 mod limits;
 mod lock;
@@ -47,6 +58,7 @@ mod reply;
 mod settings;
 mod tasks;
 
+pub use endpoints::Disabled;
 pub use limits::Limits;
 
 /// What the API works with. Clones share everything.
@@ -58,6 +70,8 @@ pub struct Api {
     clock: Clock,
     limits: Limits,
     places: Arc<Semaphore>,
+    disabled: Arc<Disabled>,
+    readiness: Readiness,
 }
 
 impl Api {
@@ -70,8 +84,38 @@ impl Api {
         limits: Limits,
     ) -> Self {
         let places = Arc::new(Semaphore::new(limits.requests_in_flight.clamp(1, Semaphore::MAX_PERMITS)));
-        Self { broker, settings, results, clock, limits, places }
+        let readiness = ready_with(&broker, &settings, &results).into();
+        Self { broker, settings, results, clock, limits, places, disabled: Arc::default(), readiness }
     }
+
+    /// The same without these endpoints.
+    #[must_use]
+    pub fn without(self, disabled: Disabled) -> Self {
+        Self { disabled: Arc::new(disabled), ..self }
+    }
+
+    /// Whether requests can be answered.
+    pub fn readiness(&self) -> Readiness {
+        self.readiness.clone()
+    }
+}
+
+/// The parts that both an API and a worker need, and how each is asked.
+pub fn ready_with(broker: &Arc<dyn Broker>, settings: &Arc<dyn Settings>, results: &Arc<dyn Results>) -> Parts {
+    let (broker, settings, results) = (broker.clone(), settings.clone(), results.clone());
+    Parts::default()
+        .with("broker", move || {
+            let broker = broker.clone();
+            async move { broker.depth().await }
+        })
+        .with("settings", move || {
+            let settings = settings.clone();
+            async move { settings.get(BOOTSTRAP).await }
+        })
+        .with("results", move || {
+            let results = results.clone();
+            async move { results.get(&TaskId::from_text("readyz")).await }
+        })
 }
 
 /// The application that a server runs in each of its threads: every route with what surrounds it. With a bucket, its
@@ -96,29 +140,52 @@ pub fn app(
         .wrap(NormalizePath::trim())
 }
 
+/// What a process serves on a port of its own, for whoever runs it: whether it lives, whether it is ready, and its figures.
+pub fn health_app(
+    readiness: Readiness,
+) -> App<
+    impl ServiceFactory<
+        ServiceRequest,
+        Config = (),
+        Response = ServiceResponse<impl MessageBody>,
+        Error = Error,
+        InitError = (),
+    >,
+> {
+    App::new()
+        .configure(|services| health_routes(services, readiness, &Disabled::default()))
+        .default_service(web::to(|| async { Err::<HttpResponse, _>(Refusal::NoSuchPath) }))
+        .wrap(NormalizePath::trim())
+}
+
+fn health_routes(services: &mut web::ServiceConfig, readiness: Readiness, none: &Disabled) {
+    services.app_data(web::Data::new(readiness));
+    serve(services, none, "/livez", [on(Method::GET, health::live), on(Method::HEAD, health::live)]);
+    serve(services, none, "/readyz", [on(Method::GET, health::ready), on(Method::HEAD, health::ready)]);
+}
+
 /// Paths are written without the slash at their end: `NormalizePath` takes it off, and merges double slashes.
 fn routes(services: &mut web::ServiceConfig, api: Api, bucket: Option<Arc<dyn Bucket>>) {
-    services
-        .app_data(web::Data::new(api))
-        .service(resource("/api/v1/bootstrap", [on(Method::GET, bootstrap::get), on(Method::POST, bootstrap::post)]))
-        .service(resource("/api/v1/config", [on(Method::GET, settings::get), on(Method::PUT, settings::put)]))
-        .service(resource("/api/v1/artifacts", [on(Method::POST, artifacts::post)]))
-        .service(resource("/api/v1/artifacts/delete", [on(Method::POST, artifacts::post_delete)]))
-        .service(resource("/api/v1/artifacts/publish", [on(Method::POST, artifacts::post_publish)]))
-        .service(resource("/api/v1/task", [on(Method::GET, tasks::get)]))
-        .service(resource("/livez", [on(Method::GET, health::live), on(Method::HEAD, health::live)]))
-        .service(resource("/readyz", [on(Method::GET, health::ready), on(Method::HEAD, health::ready)]))
-        .service(resource("/", [on(Method::GET, docs::page), on(Method::HEAD, docs::page)]))
-        .service(resource("/openapi.json", [on(Method::GET, docs::openapi), on(Method::HEAD, docs::openapi)]))
-        .service(resource("/docs-assets/{name}", [on(Method::GET, docs::asset), on(Method::HEAD, docs::asset)]));
+    let disabled = api.disabled.clone();
+    let off = disabled.as_ref();
+    health_routes(services, api.readiness(), off);
+    services.app_data(web::Data::new(api));
+    serve(services, off, "/api/v1/bootstrap", [on(Method::GET, bootstrap::get), on(Method::POST, bootstrap::post)]);
+    serve(services, off, "/api/v1/config", [on(Method::GET, settings::get), on(Method::PUT, settings::put)]);
+    serve(services, off, "/api/v1/artifacts", [on(Method::POST, artifacts::post)]);
+    serve(services, off, "/api/v1/artifacts/delete", [on(Method::POST, artifacts::post_delete)]);
+    serve(services, off, "/api/v1/artifacts/publish", [on(Method::POST, artifacts::post_publish)]);
+    serve(services, off, "/api/v1/task", [on(Method::GET, tasks::get)]);
+    serve(services, off, "/", [on(Method::GET, docs::page), on(Method::HEAD, docs::page)]);
+    serve(services, off, "/openapi.json", [on(Method::GET, docs::openapi), on(Method::HEAD, docs::openapi)]);
+    serve(services, off, "/docs-assets/{name}", [on(Method::GET, docs::asset), on(Method::HEAD, docs::asset)]);
     let document = match bucket {
-        None => Document::of_api(),
+        None => Document::of_api(off),
         Some(bucket) => {
-            services.app_data(web::Data::new(Published(bucket))).service(resource(
-                "/metadata/{name}",
-                [on(Method::GET, published::get), on(Method::HEAD, published::get)],
-            ));
-            Document::of_api_and_published()
+            services.app_data(web::Data::new(Published(bucket)));
+            let handlers = [on(Method::GET, published::get), on(Method::HEAD, published::get)];
+            serve(services, off, "/metadata/{name}", handlers);
+            Document::of_api_and_published(off)
         }
     };
     services.app_data(web::Data::new(document));
@@ -134,12 +201,25 @@ where
     (method.clone(), Route::new().method(method).to(handler))
 }
 
-/// A path with its methods, which tells them to whoever tries another one.
-fn resource<const N: usize>(path: &str, handlers: [(Method, Route); N]) -> Resource {
+/// Serves a path with its methods, and tells them to whoever tries another one. What is disabled is answered as a path
+/// that there is not.
+fn serve<const N: usize>(
+    services: &mut web::ServiceConfig,
+    disabled: &Disabled,
+    path: &str,
+    handlers: [(Method, Route); N],
+) {
+    let (off, handlers): (Vec<_>, Vec<_>) = handlers.into_iter().partition(|(method, _)| disabled.has(method, path));
+    if handlers.is_empty() {
+        return;
+    }
     let allowed = handlers.iter().map(|(method, _)| method.as_str()).collect::<Vec<_>>().join(", ");
     let refused = web::to(move || std::future::ready(Err::<HttpResponse, _>(Refusal::NoSuchMethod(allowed.clone()))));
+    let hidden = off.into_iter().map(|(method, _)| {
+        Route::new().method(method).to(|| std::future::ready(Err::<HttpResponse, _>(Refusal::NoSuchPath)))
+    });
     let resource = web::resource(path).default_service(refused);
-    handlers.into_iter().fold(resource, |resource, (_, route)| resource.route(route))
+    services.service(handlers.into_iter().map(|(_, route)| route).chain(hidden).fold(resource, Resource::route));
 }
 
 /// Marks every answer with the identifier that the logs have for its request.

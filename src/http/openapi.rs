@@ -4,7 +4,7 @@ use actix_web::web::Bytes;
 use serde::Serialize;
 use utoipa::{OpenApi, ToSchema};
 
-use super::{artifacts, bootstrap, fault::Fault, health, published, settings, tasks};
+use super::{Disabled, artifacts, bootstrap, fault::Fault, health, published, settings, tasks};
 
 /// The document, as the JSON that is served.
 #[derive(Debug, Clone)]
@@ -12,18 +12,19 @@ pub(super) struct Document(pub(super) Bytes);
 
 impl Document {
     /// What every instance serves.
-    pub(super) fn of_api() -> Self {
-        Self::new(&Api::openapi())
+    pub(super) fn of_api(disabled: &Disabled) -> Self {
+        Self::new(Api::openapi(), disabled)
     }
 
     /// What an instance serves that also serves the published files.
-    pub(super) fn of_api_and_published() -> Self {
+    pub(super) fn of_api_and_published(disabled: &Disabled) -> Self {
         let mut document = Api::openapi();
         document.merge(Published::openapi());
-        Self::new(&document)
+        Self::new(document, disabled)
     }
 
-    fn new(document: &utoipa::openapi::OpenApi) -> Self {
+    fn new(mut document: utoipa::openapi::OpenApi, disabled: &Disabled) -> Self {
+        disabled.take_out_of(&mut document);
         Self(document.to_json().expect("a document of texts, numbers and lists has a JSON form").into())
     }
 }
@@ -115,7 +116,7 @@ mod tests {
 
     #[test]
     fn operations_have_names_of_their_own_and_summaries() {
-        let operations = operations(&Document::of_api_and_published());
+        let operations = operations(&Document::of_api_and_published(&Disabled::default()));
         let names: HashSet<&str> = operations.iter().filter_map(|(_, o)| o["operationId"].as_str()).collect();
         assert_eq!(names.len(), operations.len());
         for (name, operation) in &operations {
@@ -125,7 +126,7 @@ mod tests {
 
     #[test]
     fn whoever_sends_a_body_is_told_all_that_can_happen() {
-        for (name, operation) in operations(&Document::of_api()) {
+        for (name, operation) in operations(&Document::of_api(&Disabled::default())) {
             if operation["requestBody"].is_object() {
                 for status in ["202", "404", "413", "422", "503"] {
                     assert!(operation["responses"][status].is_object(), "{name} {status}");
@@ -138,7 +139,7 @@ mod tests {
     #[test]
     fn published_files_are_described_where_they_are_served() {
         let described = |document| operations(&document).iter().any(|(name, _)| name == "get /metadata/{name}");
-        assert!(!described(Document::of_api()));
-        assert!(described(Document::of_api_and_published()));
+        assert!(!described(Document::of_api(&Disabled::default())));
+        assert!(described(Document::of_api_and_published(&Disabled::default())));
     }
 }
