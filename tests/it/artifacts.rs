@@ -7,7 +7,7 @@ use rstuf::tuf::bins::Layout;
 use serde_json::{Value, json};
 
 use crate::{
-    harness::{artifact::Artifact, checker::Checker, repository::Repository},
+    harness::{artifact::Artifact, checker::Checker, deployment::Deployment, repository::Repository, server::Server},
     judges::{
         program::{Program, Verdict},
         tough::Tough,
@@ -20,32 +20,32 @@ const MOST_BINS_OF_TUF_JS: u32 = 1024;
 
 #[tokio::test]
 async fn clients_follow_2_succinct_bins() {
-    clients_follow(Layout::Succinct, 2).await;
+    clients_follow(Server::start(), Layout::Succinct, 2).await;
 }
 
 #[tokio::test]
 async fn clients_follow_256_succinct_bins() {
-    clients_follow(Layout::Succinct, 256).await;
+    clients_follow(Server::start(), Layout::Succinct, 256).await;
 }
 
 #[tokio::test]
 async fn clients_follow_16384_succinct_bins() {
-    clients_follow(Layout::Succinct, 16_384).await;
+    clients_follow(Server::start(), Layout::Succinct, 16_384).await;
 }
 
 #[tokio::test]
 async fn clients_follow_2_explicit_bins() {
-    clients_follow(Layout::PathHashPrefixes, 2).await;
+    clients_follow(Server::start(), Layout::PathHashPrefixes, 2).await;
 }
 
 #[tokio::test]
 async fn clients_follow_256_explicit_bins() {
-    clients_follow(Layout::PathHashPrefixes, 256).await;
+    clients_follow(Server::start(), Layout::PathHashPrefixes, 256).await;
 }
 
 #[tokio::test]
 async fn clients_follow_16384_explicit_bins() {
-    clients_follow(Layout::PathHashPrefixes, 16_384).await;
+    clients_follow(Server::start(), Layout::PathHashPrefixes, 16_384).await;
 }
 
 #[tokio::test]
@@ -83,7 +83,12 @@ async fn a_second_process_on_the_same_directory_is_refused() {
 
 #[tokio::test]
 async fn what_is_not_published_stays_invisible_until_a_publish() {
-    let repository = Repository::new(Layout::Succinct, 2).await;
+    stays_invisible_until_a_publish(Server::start()).await;
+}
+
+/// What was added with `publish_artifacts: false` is not found, whatever else is published, until a publish asks for it.
+pub(crate) async fn stays_invisible_until_a_publish(deployment: impl Deployment) {
+    let repository = Repository::on(deployment, Layout::Succinct, 2).await;
     let api = repository.server.api();
     let mut judge = Program::python_tuf();
     let hidden = Artifact::new("hidden.txt", "hidden");
@@ -134,8 +139,8 @@ async fn clients_refuse_what_was_tampered_with() {
 }
 
 /// Artifacts are added, replaced and removed, and every client that knows the layout sees what was done last.
-async fn clients_follow(layout: Layout, bins: u32) {
-    let repository = Repository::new(layout, bins).await;
+pub(crate) async fn clients_follow(deployment: impl Deployment, layout: Layout, bins: u32) {
+    let repository = Repository::on(deployment, layout, bins).await;
     let mut checker = Checker::new(&repository);
     let mut clients = Clients::of(&repository, layout, bins);
     checker.check();
@@ -171,7 +176,7 @@ struct Clients {
 }
 
 impl Clients {
-    fn of(repository: &Repository, layout: Layout, bins: u32) -> Self {
+    fn of(repository: &Repository<impl Deployment>, layout: Layout, bins: u32) -> Self {
         let mut python_tuf = Program::python_tuf();
         let targets_url = python_tuf.serve(&repository.server.scratch("targets"));
         let mut programs = vec![python_tuf];
@@ -182,7 +187,7 @@ impl Clients {
     }
 
     /// Asserts that each client finds these artifacts, and nothing under the other paths.
-    async fn see(&mut self, repository: &Repository, artifacts: &[Artifact], absent: &[&str]) {
+    async fn see(&mut self, repository: &Repository<impl Deployment>, artifacts: &[Artifact], absent: &[&str]) {
         let paths: Vec<_> =
             artifacts.iter().map(|artifact| artifact.path.as_str()).chain(absent.iter().copied()).collect();
         let expected = artifacts
@@ -199,7 +204,7 @@ impl Clients {
     }
 
     /// Asserts that each client downloads the artifact and accepts it.
-    async fn download(&mut self, repository: &Repository, artifact: &Artifact) {
+    async fn download(&mut self, repository: &Repository<impl Deployment>, artifact: &Artifact) {
         artifact.store(&repository.server.scratch("targets"));
         for client in &mut self.programs {
             let download = client.download(repository, &artifact.path, &self.targets_url);

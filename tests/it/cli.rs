@@ -4,7 +4,7 @@ use std::process::{Command, Output};
 
 use rstuf::tuf::bins::Layout;
 
-use crate::harness::{artifact::Artifact, repository::Repository};
+use crate::harness::{artifact::Artifact, deployment::Deployment, repository::Repository};
 
 fn rstuf(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_rstuf")).args(arguments).output().expect("rstuf can be started")

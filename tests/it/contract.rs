@@ -4,21 +4,30 @@ use reqwest::redirect::Policy;
 use rstuf::tuf::bins::Layout;
 
 use crate::{
-    harness::{api, repository::Repository, server::Server},
+    harness::{api, deployment::Deployment, repository::Repository, server::Server},
     http::{self, Site},
 };
 
 #[tokio::test]
 async fn the_api_keeps_its_contract() {
-    let server = Server::start();
-    let base = server.url();
-    let client = api::client_builder().redirect(Policy::none()).build().expect("the options are good");
-    let site = Site { base: &base, client };
+    let repository = is_kept(Server::start()).await;
+    http::published_files_have_their_headers(&site(&repository.server.url())).await;
+}
+
+/// The contract, on a deployment that is empty.
+pub(crate) async fn is_kept<D: Deployment>(deployment: D) -> Repository<D> {
+    let base = deployment.url();
+    let site = site(&base);
     http::without_a_repository(&site).await;
     http::in_any_state(&site).await;
 
-    let _repository = Repository::on(server, Layout::Succinct, 2).await;
+    let repository = Repository::on(deployment, Layout::Succinct, 2).await;
     http::in_any_state(&site).await;
     http::with_a_repository(&site).await;
-    http::published_files_have_their_headers(&site).await;
+    repository
+}
+
+fn site(base: &str) -> Site<'_> {
+    let client = api::client_builder().redirect(Policy::none()).build().expect("the options are good");
+    Site { base, client }
 }

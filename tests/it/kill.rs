@@ -21,7 +21,8 @@ use tokio::{runtime, time::sleep};
 
 use crate::{
     harness::{
-        api::Api, artifact::Artifact, ceremony::Ceremony, checker::Checker, repository::Repository, server::Server,
+        api::Api, artifact::Artifact, ceremony::Ceremony, checker::Checker, deployment::Deployment,
+        repository::Repository, server::Server,
     },
     judges::program::Program,
 };

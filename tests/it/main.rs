@@ -2,6 +2,7 @@
 
 mod harness;
 mod judges;
+mod peers;
 
 mod artifacts;
 mod canonical;
@@ -9,6 +10,7 @@ mod cli;
 mod contract;
 mod crash;
 mod demo;
+mod fleet;
 mod http;
 mod kill;
 mod renewal;

@@ -5,7 +5,7 @@ use std::fs;
 use rstuf::tuf::bins::Layout;
 use serde_json::json;
 
-use crate::harness::{artifact::Artifact, checker::Checker, repository::Repository};
+use crate::harness::{artifact::Artifact, checker::Checker, deployment::Deployment, repository::Repository};
 
 #[tokio::test]
 async fn a_ledger_that_is_behind_the_bucket_publishes_nothing() {

@@ -53,6 +53,11 @@ impl Api {
         reply(self.client.post(format!("{}{path}", self.base)).json(body).send().await?).await
     }
 
+    /// PUT with a JSON body.
+    pub(crate) async fn put(&self, path: &str, body: &Value) -> reqwest::Result<Reply> {
+        reply(self.client.put(format!("{}{path}", self.base)).json(body).send().await?).await
+    }
+
     /// Asks to add artifacts. An error means that nobody knows whether it was accepted.
     pub(crate) async fn add(&self, artifacts: &[Artifact]) -> reqwest::Result<Reply> {
         self.post("/artifacts/", &json!({ "artifacts": artifacts.iter().map(Artifact::entry).collect::<Vec<_>>() }))

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use rstuf::tuf::{name::RoleName, verify::Trusted};
 use serde_json::Value;
 
-use super::{ceremony::Ceremony, repository::Repository};
+use super::{ceremony::Ceremony, deployment::Deployment, repository::Repository};
 
 /// Checks, each time that it is asked:
 ///
@@ -37,7 +37,7 @@ struct State {
 
 impl Checker {
     /// A checker that has not seen anything yet.
-    pub(crate) fn new(repository: &Repository) -> Self {
+    pub(crate) fn new(repository: &Repository<impl Deployment>) -> Self {
         Self::of(repository.server.bucket(), &repository.ceremony)
     }
 

@@ -1,12 +1,17 @@
-//! What the tests stand on: the server as a process, its REST API, a repository with its ceremony, and the checker.
+//! What the tests stand on: deployments as processes, their REST API, a repository with its ceremony, and the checker.
 
 pub(crate) mod api;
 pub(crate) mod artifact;
 pub(crate) mod ceremony;
 pub(crate) mod checker;
+pub(crate) mod daemon;
+pub(crate) mod deployment;
+pub(crate) mod fleet;
 pub(crate) mod lines;
 pub(crate) mod repository;
 pub(crate) mod server;
+pub(crate) mod services;
+pub(crate) mod web;
 
 use std::{env, path::PathBuf};
 
@@ -18,6 +23,11 @@ pub(crate) fn checkout() -> PathBuf {
 /// A Python that has python-tuf and securesystemslib.
 pub(crate) fn python() -> PathBuf {
     installed("RSTUF_TEST_PYTHON", ".deps/venv/bin/python")
+}
+
+/// A Python that has the command line of the Python service.
+pub(crate) fn python_cli() -> PathBuf {
+    installed("RSTUF_TEST_PYTHON_CLI", ".deps/venv-cli/bin/python")
 }
 
 /// A Node.js that tuf-js runs on.

@@ -2,11 +2,11 @@
 
 use rstuf::tuf::bins::Layout;
 
-use super::{artifact::Artifact, ceremony::Ceremony, server::Server};
+use super::{artifact::Artifact, ceremony::Ceremony, deployment::Deployment, server::Server};
 
-/// A server that was bootstrapped.
-pub(crate) struct Repository {
-    pub(crate) server: Server,
+/// A deployment that was bootstrapped.
+pub(crate) struct Repository<D = Server> {
+    pub(crate) server: D,
     pub(crate) ceremony: Ceremony,
 }
 
@@ -15,9 +15,11 @@ impl Repository {
     pub(crate) async fn new(layout: Layout, bins: u32) -> Self {
         Self::on(Server::start(), layout, bins).await
     }
+}
 
-    /// Bootstraps a server.
-    pub(crate) async fn on(server: Server, layout: Layout, bins: u32) -> Self {
+impl<D: Deployment> Repository<D> {
+    /// Bootstraps a deployment.
+    pub(crate) async fn on(server: D, layout: Layout, bins: u32) -> Self {
         let ceremony = Ceremony::hold(&server.scratch("ceremony"), &server.keys(), layout, bins);
         let api = server.api();
         let task = api.post("/bootstrap/", &ceremony.payload).await.expect("the server answers").task();

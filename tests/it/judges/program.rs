@@ -11,7 +11,7 @@ use std::{
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::harness::{checkout, lines::Lines, node, python, repository::Repository};
+use crate::harness::{checkout, deployment::Deployment, lines::Lines, node, python, repository::Repository};
 
 const ANSWER_LIMIT: Duration = Duration::from_secs(180);
 
@@ -98,18 +98,23 @@ impl Program {
     }
 
     /// Whether a new client of this repository accepts its metadata.
-    pub(crate) fn refresh(&mut self, repository: &Repository) -> Verdict {
+    pub(crate) fn refresh(&mut self, repository: &Repository<impl Deployment>) -> Verdict {
         self.ask(&command("refresh", repository, json!({})))
     }
 
     /// What a new client of this repository finds under these paths, null where it finds nothing.
-    pub(crate) fn find(&mut self, repository: &Repository, paths: &[&str]) -> BTreeMap<String, Value> {
+    pub(crate) fn find(&mut self, repository: &Repository<impl Deployment>, paths: &[&str]) -> BTreeMap<String, Value> {
         let found = self.agree(&command("find", repository, json!({ "paths": paths })));
         serde_json::from_value(found).expect("the judge answers with an object")
     }
 
     /// Downloads what a new client of this repository finds under this path.
-    pub(crate) fn download(&mut self, repository: &Repository, path: &str, targets_url: &str) -> Download {
+    pub(crate) fn download(
+        &mut self,
+        repository: &Repository<impl Deployment>,
+        path: &str,
+        targets_url: &str,
+    ) -> Download {
         let download = command("download", repository, json!({ "path": path, "targets_url": targets_url }));
         serde_json::from_value(self.agree(&download)).expect("the judge answers with what it downloaded")
     }
@@ -121,7 +126,7 @@ impl Program {
     }
 
     /// Lets clients refresh and look these paths up without a pause from now on (python-tuf's judge alone can).
-    pub(crate) fn watch(&mut self, repository: &Repository, paths: &[String]) {
+    pub(crate) fn watch(&mut self, repository: &Repository<impl Deployment>, paths: &[String]) {
         self.agree(&command("watch", repository, json!({ "paths": paths })));
     }
 
@@ -139,7 +144,7 @@ impl Drop for Program {
     }
 }
 
-fn command(what: &str, repository: &Repository, more: Value) -> Value {
+fn command(what: &str, repository: &Repository<impl Deployment>, more: Value) -> Value {
     let mut command = Map::new();
     command.insert("do".to_owned(), what.into());
     command.insert("url".to_owned(), repository.server.metadata_url().into());

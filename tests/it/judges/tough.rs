@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tough::{IntoVec, RepositoryLoader, TargetName};
 use url::Url;
 
-use crate::harness::{artifact::Artifact, repository::Repository};
+use crate::harness::{artifact::Artifact, deployment::Deployment, repository::Repository};
 
 /// A repository that tough has loaded, and so accepted.
 pub(crate) struct Tough {
@@ -20,12 +20,12 @@ pub(crate) struct Tough {
 
 impl Tough {
     /// Loads a repository as a new client.
-    pub(crate) async fn load(repository: &Repository) -> Self {
+    pub(crate) async fn load(repository: &Repository<impl Deployment>) -> Self {
         Self::try_load(repository).await.expect("tough accepts the repository")
     }
 
     /// Loads a repository as a new client, or says why tough does not accept it.
-    pub(crate) async fn try_load(repository: &Repository) -> Result<Self, tough::error::Error> {
+    pub(crate) async fn try_load(repository: &Repository<impl Deployment>) -> Result<Self, tough::error::Error> {
         let root = fs::read(&repository.ceremony.root).expect("the ceremony has written the root");
         let targets = repository.server.scratch("tough");
         let loader = RepositoryLoader::new(&root, directory_url(&repository.server.bucket()), directory_url(&targets));

@@ -1,0 +1,5 @@
+//! The fleet: APIs and workers as processes of their own, with PostgreSQL, Redis and RabbitMQ between them.
+
+mod celery;
+mod cli;
+mod contract;
