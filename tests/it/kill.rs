@@ -3,7 +3,6 @@
 use std::{
     collections::BTreeMap,
     env,
-    io::{self, Write},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -17,12 +16,12 @@ use futures_util::future::join_all;
 use reqwest::StatusCode;
 use rstuf::tuf::bins::Layout;
 use serde_json::Value;
-use tokio::{runtime, time::sleep};
+use tokio::time::sleep;
 
 use crate::{
     harness::{
-        api::Api, artifact::Artifact, ceremony::Ceremony, checker::Checker, deployment::Deployment,
-        repository::Repository, server::Server,
+        api::Api, artifact::Artifact, block_on, ceremony::Ceremony, checker::Checker, deployment::Deployment,
+        repository::Repository, say, server::Server,
     },
     judges::program::Program,
 };
@@ -200,12 +199,3 @@ fn seeded(what: &str) -> Rng {
     Rng::with_seed(seed)
 }
 
-/// Prints a line that is seen when the test passes, too.
-fn say(line: &str) {
-    // Nothing depends on the line: a closed standard error is no failure.
-    let _ = writeln!(io::stderr(), "{line}");
-}
-
-fn block_on<T>(future: impl Future<Output = T>) -> T {
-    runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be built").block_on(future)
-}

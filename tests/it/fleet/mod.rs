@@ -3,3 +3,4 @@
 mod celery;
 mod cli;
 mod contract;
+mod faults;

@@ -98,6 +98,11 @@ impl Daemon {
         self.end(running)
     }
 
+    /// The number of its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.running.as_ref().expect("it runs").child.id()
+    }
+
     /// Sends a signal.
     pub(crate) fn signal(&self, signal: Signal) {
         let running = self.running.as_ref().expect("it runs");

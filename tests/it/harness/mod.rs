@@ -8,12 +8,20 @@ pub(crate) mod daemon;
 pub(crate) mod deployment;
 pub(crate) mod fleet;
 pub(crate) mod lines;
+pub(crate) mod load;
+pub(crate) mod mount;
 pub(crate) mod repository;
 pub(crate) mod server;
 pub(crate) mod services;
 pub(crate) mod web;
 
-use std::{env, path::PathBuf};
+use std::{
+    env,
+    io::{self, Write},
+    path::PathBuf,
+};
+
+use tokio::runtime;
 
 /// The top of this checkout.
 pub(crate) fn checkout() -> PathBuf {
@@ -40,4 +48,15 @@ fn installed(variable: &str, place: &str) -> PathBuf {
     let program = env::var_os(variable).map_or_else(|| checkout().join(place), PathBuf::from);
     assert!(program.exists(), "{} is missing: run `scripts/test.sh --setup` first", program.display());
     program
+}
+
+/// Prints a line that is seen when the test passes, too.
+pub(crate) fn say(line: &str) {
+    // Nothing depends on the line: a closed standard error is no failure.
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
+/// Runs what a test without a runtime of its own waits for.
+pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
+    runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be built").block_on(future)
 }
