@@ -32,6 +32,7 @@ use std::{
 };
 
 use actix::Actor;
+use jiff::SignedDuration;
 
 use crate::{
     clock::Clock,
@@ -137,8 +138,8 @@ impl Worker {
                 metrics: metrics.clone(),
                 expiry: result_expiry,
             };
-            // What ended earlier was counted by an earlier process.
-            let fresh = clock.now();
+            // What ended earlier was counted by an earlier process. A ledger knows times in microseconds.
+            let fresh = clock.now() - SignedDuration::from_micros(1);
             supervisor.child("reporter", Restart, move |lifeline| Reporter::new(sources.clone(), fresh, lifeline))
         };
         let projection = {

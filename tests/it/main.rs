@@ -15,3 +15,4 @@ mod http;
 mod kill;
 mod renewal;
 mod stores;
+mod worker;

@@ -26,16 +26,21 @@ use rstuf::{
 use crate::harness::ceremony::Ceremony;
 
 /// A worker whose time is ours.
-struct Site {
+pub(crate) struct Site {
     ledger: Arc<SqliteLedger>,
     bucket: Arc<DirectoryBucket>,
-    clock: Clock,
+    pub(crate) clock: Clock,
+    pub(crate) settings: Arc<SqliteSettings>,
+    pub(crate) results: Arc<SqliteResults>,
+    pub(crate) metrics: Metrics,
+    /// The bootstrap.
+    pub(crate) task: TaskId,
     _worker: Worker,
-    _home: tempfile::TempDir,
+    pub(crate) home: tempfile::TempDir,
 }
 
 impl Site {
-    async fn bootstrapped() -> Self {
+    pub(crate) async fn bootstrapped() -> Self {
         let home = tempfile::tempdir().expect("a directory");
         let path = |name: &str| home.path().join(name);
         std::fs::create_dir(path("keys")).expect("a directory");
@@ -46,18 +51,21 @@ impl Site {
         let shared = SharedDatabase::open(path("shared.db")).expect("a database");
         let broker = LocalBroker::open(path("queue.db"), clock.clone(), Capacity::default()).await.expect("a queue");
         let broker = Arc::new(broker);
+        let settings = Arc::new(SqliteSettings::new(&shared));
+        let results = Arc::new(SqliteResults::new(&shared, clock.clone(), Duration::from_secs(60)));
+        let metrics = Metrics::default();
         let worker = Worker::start(Resources {
             broker: broker.clone(),
             ledger: ledger.clone(),
             bucket: bucket.clone(),
-            settings: Arc::new(SqliteSettings::new(&shared)),
-            results: Arc::new(SqliteResults::new(&shared, clock.clone(), Duration::from_secs(60))),
+            settings: settings.clone(),
+            results: results.clone(),
             keys: Arc::new(KeyStore::new(path("keys"))),
             clock: clock.clone(),
             batch: 1000,
             renewal_interval: Duration::from_millis(20),
             result_expiry: Duration::from_secs(60),
-            metrics: Metrics::default(),
+            metrics: metrics.clone(),
         });
         let mut payload = ceremony.payload.clone();
         payload["timeout"] = 300.into();
@@ -65,8 +73,9 @@ impl Site {
             payload["settings"]["roles"][role]["expiration"] = days.into();
         }
         let bootstrap: Bootstrap = serde_json::from_value(payload).expect("a bootstrap");
-        broker.publish(&TaskId::random(), &Job::Bootstrap(Box::new(bootstrap))).await.expect("published");
-        let site = Self { ledger, bucket, clock, _worker: worker, _home: home };
+        let task = TaskId::random();
+        broker.publish(&task, &Job::Bootstrap(Box::new(bootstrap))).await.expect("published");
+        let site = Self { ledger, bucket, clock, settings, results, metrics, task, _worker: worker, home };
         site.bootstrap_is_published().await;
         site
     }
