@@ -6,6 +6,7 @@ use actix_web::{HttpServer, dev::ServerHandle};
 use anyhow::Context;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
+use tokio::task::JoinHandle;
 
 use crate::{
     actors::{Resources, Worker},
@@ -57,6 +58,7 @@ pub struct Standalone {
     address: SocketAddr,
     server: ServerHandle,
     worker: Worker,
+    watch: JoinHandle<()>,
     /// Held until everything else has ended.
     _lock: DirectoryLock,
 }
@@ -83,6 +85,7 @@ impl Standalone {
         revoke_lost_bootstrap(settings.as_ref(), &broker, ledger.as_ref(), clock.now()).await?;
 
         let api = Api::new(broker.clone(), settings.clone(), results.clone(), clock.clone(), limits);
+        let watch = actix::spawn(http::watch(api.clone()));
         let worker = Worker::start(Resources {
             broker,
             ledger,
@@ -105,7 +108,7 @@ impl Standalone {
         let server = server.run();
         let handle = server.handle();
         actix::spawn(server);
-        Ok(Self { address, server: handle, worker, _lock: lock })
+        Ok(Self { address, server: handle, worker, watch, _lock: lock })
     }
 
     /// Where it listens.
@@ -115,6 +118,7 @@ impl Standalone {
 
     /// Stops in order: no new requests, no new deliveries, the round that is under way, its reports.
     pub async fn stop(self) {
+        self.watch.abort();
         self.server.stop(true).await;
         self.worker.shut_down().await;
     }

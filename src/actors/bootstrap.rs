@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use actix::prelude::*;
 use jiff::{SignedDuration, Timestamp};
-use serde_json::{Value, json};
+use serde_json::Value;
 use thiserror::Error;
 
 use super::{
@@ -19,7 +19,11 @@ use crate::{
         StoreError,
         keys::KeyStore,
         ledger::{Ledger, NewRepository, RepositorySettings, Request, Work},
-        settings::{BOOTSTRAP, Settings},
+        results::Results,
+        settings::{
+            BOOTSTRAP, Settings,
+            bootstrap::{BOOTSTRAP_DEADLINE, Claim, Deadline, Holder},
+        },
     },
     task::{BinsRole, Bootstrap, Job, Outcome, Progress, TaskId},
     tuf::{
@@ -175,6 +179,8 @@ pub struct Coordinator {
     pub ledger: Arc<dyn Ledger>,
     /// Where the lock of the bootstrap is.
     pub settings: Arc<dyn Settings>,
+    /// Where it is told which bootstraps were revoked.
+    pub results: Arc<dyn Results>,
     /// Where online keys are.
     pub keys: Arc<KeyStore>,
     /// The time.
@@ -197,9 +203,11 @@ impl Handler<Begin> for Coordinator {
     fn handle(&mut self, Begin(arrived): Begin, _: &mut Self::Context) -> Self::Result {
         let (ledger, settings, keys, now) =
             (self.ledger.clone(), self.settings.clone(), self.keys.clone(), self.clock.now());
+        let results = self.results.clone();
         let (publisher, reporter) = (self.publisher.clone(), self.reporter.clone());
         let work = async move {
-            let (task, progress) = begin(ledger.as_ref(), &keys, arrived, now).await?;
+            let shared = Shared { settings: settings.as_ref(), results: results.as_ref() };
+            let (task, progress) = begin(ledger.as_ref(), shared, &keys, arrived, now).await?;
             if let Progress::Running { .. } = progress {
                 reporter.tell(Waiting(vec![(task, progress)]));
                 publisher.tell(Wake);
@@ -207,8 +215,7 @@ impl Handler<Begin> for Coordinator {
             }
             // Refused or revoked: the next bootstrap may come. A repository that is there keeps its lock, because
             // then the lock is not the one of this task.
-            let lock = json!(format!("pre-{task}"));
-            settings.swap(BOOTSTRAP, &lock, Value::Null).await?;
+            settings.swap(BOOTSTRAP, &Holder::waiting(&task), Value::Null).await?;
             reporter.tell(Report);
             Ok(())
         };
@@ -216,9 +223,53 @@ impl Handler<Begin> for Coordinator {
     }
 }
 
+/// What is shared with the API.
+#[derive(Clone, Copy)]
+struct Shared<'a> {
+    settings: &'a dyn Settings,
+    results: &'a dyn Results,
+}
+
+/// Whether a bootstrap that was delivered is to be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Claimed {
+    /// It is: no API revokes it from here on.
+    Ours,
+    /// It was revoked, or another one came instead.
+    Revoked,
+}
+
+/// Claims the bootstrap `task`, which may wait until `deadline` if nobody else knows for how long. Every step may have been done
+/// by an earlier delivery.
+async fn claim(shared: Shared<'_>, task: &TaskId, deadline: Timestamp, now: Timestamp) -> Result<Claimed, StoreError> {
+    let Shared { settings, results } = shared;
+    loop {
+        // In this order: the lock of a task is there before its deadline.
+        let there = settings.get(BOOTSTRAP_DEADLINE).await?;
+        let lock = settings.get(BOOTSTRAP).await?;
+        match Deadline::read(&there).claim(&Holder::read(&lock), task) {
+            Claim::Held => return Ok(Claimed::Ours),
+            Claim::Revoked => return Ok(Claimed::Revoked),
+            Claim::Swap => {
+                let claimed = Deadline::Claimed(task.clone()).to_value();
+                if settings.swap(BOOTSTRAP_DEADLINE, &there, claimed).await? {
+                    return Ok(Claimed::Ours);
+                }
+            }
+            Claim::Retake => {
+                if now > deadline || results.get(task).await? == Some(Progress::Revoked) {
+                    return Ok(Claimed::Revoked);
+                }
+                settings.swap(BOOTSTRAP, &lock, Holder::waiting(task)).await?;
+            }
+        }
+    }
+}
+
 /// Records the bootstrap, or why it is none.
 async fn begin(
     ledger: &dyn Ledger,
+    shared: Shared<'_>,
     keys: &KeyStore,
     arrived: Arrived,
     now: Timestamp,
@@ -229,14 +280,75 @@ async fn begin(
     };
     let nothing = |progress| Work::Nothing { action: "bootstrap", progress };
     let deadline = accepted_at.saturating_add(SignedDuration::from_secs(bootstrap.timeout)).unwrap_or(Timestamp::MAX);
-    let work = if now > deadline {
-        nothing(Progress::Revoked)
-    } else {
-        match prepare(&bootstrap, keys, now).await {
+    let work = match claim(shared, &task, deadline, now).await? {
+        Claimed::Revoked => nothing(Progress::Revoked),
+        Claimed::Ours => match prepare(&bootstrap, keys, now).await {
             Ok(new) => Work::Create(Box::new(new)),
             Err(refusal) => nothing(Progress::Finished(Outcome::refused("bootstrap", refusal.0, now))),
-        }
+        },
     };
     let recorded = ledger.stage(vec![Request { task: task.clone(), accepted_at, work }], now).await?;
     recorded.into_iter().next().ok_or_else(|| StoreError::Broken("the ledger recorded nothing".into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::store::{
+        results::{DEFAULT_EXPIRY, sqlite::SqliteResults},
+        settings::sqlite::SqliteSettings,
+        shared::SharedDatabase,
+    };
+
+    /// What a worker makes of the task `a` whose time is over at `deadline`, and what it leaves.
+    async fn claimed(lock: Value, there: Value, known: Option<Progress>, deadline: i64) -> (Claimed, Value, Value) {
+        let home = tempfile::tempdir().expect("a directory");
+        let shared = SharedDatabase::open(home.path().join("shared.db")).expect("a database");
+        let settings = SqliteSettings::new(&shared);
+        let results = SqliteResults::new(&shared, Clock::fixed(Timestamp::UNIX_EPOCH), DEFAULT_EXPIRY);
+        let fields = [(BOOTSTRAP.to_owned(), lock), (BOOTSTRAP_DEADLINE.to_owned(), there)];
+        settings.put(fields.into()).await.expect("put");
+        let task = TaskId::from_text("a");
+        results.put(known.map(|known| (task.clone(), known)).into_iter().collect()).await.expect("put");
+        let deadline = Timestamp::from_second(deadline).expect("a time");
+        let shared = Shared { settings: &settings, results: &results };
+        let claimed = claim(shared, &task, deadline, Timestamp::UNIX_EPOCH).await.expect("answered");
+        let left = async |name| settings.get(name).await.expect("read");
+        (claimed, left(BOOTSTRAP).await, left(BOOTSTRAP_DEADLINE).await)
+    }
+
+    #[tokio::test]
+    async fn a_bootstrap_that_waits_is_claimed_however_late_it_is() {
+        let ours = (Claimed::Ours, json!("pre-a"), json!("claimed a"));
+        for there in [json!("a 60"), json!("claimed a"), Value::Null, json!("b 60"), json!("revoked b")] {
+            assert_eq!(claimed(json!("pre-a"), there, None, -1).await, ours);
+        }
+        assert_eq!(claimed(json!("a"), Value::Null, None, -1).await, (Claimed::Ours, json!("a"), Value::Null));
+    }
+
+    #[tokio::test]
+    async fn a_bootstrap_of_which_nothing_is_known_takes_its_lock_again_in_time() {
+        let free = Value::Null;
+        let ours = (Claimed::Ours, json!("pre-a"), json!("claimed a"));
+        assert_eq!(claimed(free.clone(), free.clone(), None, 0).await, ours);
+        assert_eq!(claimed(free.clone(), json!("a 60"), None, 0).await, ours);
+        let revoked = (Claimed::Revoked, free.clone(), free.clone());
+        assert_eq!(claimed(free.clone(), free.clone(), None, -1).await, revoked);
+        assert_eq!(claimed(free.clone(), free, Some(Progress::Revoked), 0).await, revoked);
+    }
+
+    #[tokio::test]
+    async fn a_bootstrap_that_was_revoked_or_replaced_is_left() {
+        for (lock, there) in [
+            (json!("pre-a"), json!("revoked a")),
+            (json!("pre-b"), json!("b 60")),
+            (json!("pre-b"), Value::Null),
+            (json!("b"), Value::Null),
+        ] {
+            let left = (Claimed::Revoked, lock.clone(), there.clone());
+            assert_eq!(claimed(lock, there, None, 60).await, left);
+        }
+    }
 }

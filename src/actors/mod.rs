@@ -130,7 +130,8 @@ impl Worker {
         };
         let visible = Visible::default();
         let reporter = {
-            let sources = Sources {
+            let (ledger, results, visible) = (ledger.clone(), results.clone(), visible.clone());
+            supervisor.child("reporter", Restart, move |lifeline| Reporter {
                 ledger: ledger.clone(),
                 results: results.clone(),
                 visible: visible.clone(),
@@ -182,6 +183,7 @@ impl Worker {
             supervisor.child("bootstrap", Restart, move |lifeline| Coordinator {
                 ledger: ledger.clone(),
                 settings: settings.clone(),
+                results: results.clone(),
                 keys: keys.clone(),
                 clock: clock.clone(),
                 publisher: publisher.clone(),

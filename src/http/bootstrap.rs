@@ -1,6 +1,7 @@
 //! `/bootstrap`: whether there is a repository, and the wish to create one.
 
 use actix_web::{HttpRequest, HttpResponse, web};
+use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
@@ -9,6 +10,7 @@ use super::{
     Api,
     admission::to_the_end,
     body::{Bound, Cursor},
+    deadline::Withdrawal,
     delegations::{delegations, misnamed},
     error::Refusal,
     limits::MAX_TIMEOUT_SECONDS,
@@ -17,7 +19,7 @@ use super::{
     settings::expiration,
 };
 use crate::{
-    store::settings::BOOTSTRAP,
+    store::settings::{BOOTSTRAP, bootstrap::Holder},
     task::{BinsRole, Bootstrap, BootstrapRoles, BootstrapSettings, Job, RoleExpiration, TaskId},
     tuf::bins::Layout,
 };
@@ -105,26 +107,30 @@ pub(super) async fn post(
 ) -> Result<HttpResponse, Refusal> {
     let (job, _place) = api.read(&request, payload, bootstrap).await?;
     let task_id = TaskId::random();
-    to_the_end(locked_submit(api.clone(), task_id.clone(), Job::Bootstrap(Box::new(job)))).await?;
+    to_the_end(locked_submit(api.clone(), task_id.clone(), job)).await?;
     let data = Submission { artifacts: None, task_id, last_update: api.clock.now() };
     Ok(Accepted::reply(data, "Bootstrap accepted."))
 }
 
-/// Takes the lock and publishes the job; gives the lock back when the queue did not take it. Not to be dropped half way:
-/// the lock would stay.
-async fn locked_submit(api: web::Data<Api>, id: TaskId, job: Job) -> Result<(), Refusal> {
+/// Takes the lock, lets the job wait for as long as it asks for, and publishes it; withdraws it when the queue did not take
+/// it. When this ends half way, any API frees the lock after a while.
+async fn locked_submit(api: web::Data<Api>, id: TaskId, job: Bootstrap) -> Result<(), Refusal> {
     let lock = api.lock().await?;
-    let taken = Value::from(format!("pre-{id}"));
+    let taken = Holder::waiting(&id);
     if lock.locked() || !api.settings.swap(BOOTSTRAP, lock.value(), taken.clone()).await? {
         return Err(Refusal::Bootstrapped(api.lock().await?.to_string()));
     }
-    if let Err(refusal) = api.publish(&id, &job).await {
-        if let Err(error) = api.settings.swap(BOOTSTRAP, &taken, Value::Null).await {
-            tracing::error!(task_id = %id, %error, "bootstrap lock not released");
+    let until = api.clock.now().saturating_add(SignedDuration::from_secs(job.timeout)).unwrap_or(Timestamp::MAX);
+    api.let_wait(&id, until).await?;
+    let Err(refusal) = api.publish(&id, &Job::Bootstrap(Box::new(job))).await else { return Ok(()) };
+    match api.withdraw(&id).await {
+        Ok(Withdrawal::TooLate) => Ok(()),
+        Ok(Withdrawal::Done) => Err(refusal),
+        Err(error) => {
+            tracing::warn!(task_id = %id, %error, "the lock of the bootstrap is released later");
+            Err(refusal)
         }
-        return Err(refusal);
     }
-    Ok(())
 }
 
 /// Reads a bootstrap. The metadata is kept as it came: what it is worth is judged by the worker.

@@ -41,6 +41,7 @@ mod admission;
 mod artifacts;
 mod body;
 mod bootstrap;
+mod deadline;
 mod delegations;
 mod digest;
 mod docs;
@@ -58,7 +59,7 @@ mod reply;
 mod settings;
 mod tasks;
 
-pub use endpoints::Disabled;
+pub use deadline::watch;
 pub use limits::Limits;
 
 /// What the API works with. Clones share everything.

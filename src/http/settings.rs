@@ -15,7 +15,10 @@ use super::{
     openapi::{Refused, ValidationErrors},
     reply::{Accepted, Submission},
 };
-use crate::task::{ExpirationSettings, Job, TaskId, UpdateSettings};
+use crate::{
+    store::settings::bootstrap::BOOTSTRAP_DEADLINE,
+    task::{ExpirationSettings, Job, TaskId, UpdateSettings},
+};
 
 /// Names of members that say where a private key is kept.
 const KEY_URI: &str = "x-rstuf-online-key-uri";
@@ -77,7 +80,8 @@ pub(super) async fn put(
 
 /// The settings as the contract lists them: names and texts in lower case, without texts that say `none`.
 fn listed(settings: BTreeMap<String, Value>) -> Map<String, Value> {
-    let listed = settings.into_iter().filter_map(|(name, value)| {
+    let shown = settings.into_iter().filter(|(name, _)| name != BOOTSTRAP_DEADLINE);
+    let listed = shown.filter_map(|(name, value)| {
         let value = match value {
             Value::String(text) if text.eq_ignore_ascii_case("none") => return None,
             Value::String(text) => text.to_lowercase().into(),
@@ -131,6 +135,7 @@ mod tests {
         let key = json!({"keytype": "rsa", "x-rstuf-key-name": "Online", "x-rstuf-online-key-uri": "fn:secret"});
         let stored = [
             ("BOOTSTRAP", json!("ABC")),
+            (BOOTSTRAP_DEADLINE, json!("claimed abc")),
             ("NUMBER_OF_DELEGATED_BINS", json!(2)),
             ("ROOT_SIGNING", json!(null)),
             ("GONE", json!("None")),

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::store::StoreError;
 
+pub mod bootstrap;
 #[cfg(test)]
 pub(crate) mod contract;
 mod dynaconf;
