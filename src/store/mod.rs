@@ -6,7 +6,7 @@ pub mod bucket;
 pub mod keys;
 pub mod ledger;
 pub mod lock;
-pub mod redis;
+pub mod postgres;
 pub mod results;
 pub mod settings;
 pub mod shared;

@@ -20,28 +20,32 @@ use crate::{
 };
 
 /// Runs the suite; `make` gives an empty ledger each time.
-pub(crate) async fn all<L: Ledger + 'static>(mut make: impl FnMut() -> L) {
-    a_new_ledger_is_empty(&make()).await;
-    a_bootstrap_is_published_once(&make()).await;
-    a_task_is_recorded_once(&make()).await;
-    changes_are_published_in_their_order(&make()).await;
-    what_is_held_waits_for_a_release(&make()).await;
-    a_removal_knows_what_was_asked_before(&make()).await;
-    versions_are_never_given_out_twice(&make()).await;
-    one_of_two_plans_is_committed(Arc::new(make())).await;
-    a_plan_takes_about_as_much_as_it_may(&make()).await;
-    what_is_due_is_planned(&make()).await;
-    a_task_can_be_refused_whole(&make()).await;
-    a_task_is_reported_when_clients_see_it(&make()).await;
-    it_is_known_when_roles_expire(&make()).await;
-    expirations_of_online_roles_change(&make()).await;
+pub(crate) async fn all<L: Ledger + 'static>(mut make: impl AsyncFnMut() -> L) {
+    a_new_ledger_is_empty(&make().await).await;
+    a_bootstrap_is_published_once(&make().await).await;
+    a_task_is_recorded_once(&make().await).await;
+    changes_are_published_in_their_order(&make().await).await;
+    what_is_held_waits_for_a_release(&make().await).await;
+    a_removal_knows_what_was_asked_before(&make().await).await;
+    versions_are_never_given_out_twice(&make().await).await;
+    one_of_two_plans_is_committed(Arc::new(make().await)).await;
+    a_plan_takes_about_as_much_as_it_may(&make().await).await;
+    what_is_due_is_planned(&make().await).await;
+    a_task_can_be_refused_whole(&make().await).await;
+    a_task_is_reported_when_clients_see_it(&make().await).await;
+    it_is_known_when_roles_expire(&make().await).await;
+    expirations_of_online_roles_change(&make().await).await;
+    requests_of_one_call_see_each_other(&make().await).await;
+    a_release_in_a_call_takes_what_was_held_before_it(&make().await).await;
+    a_repository_can_be_created_and_used_in_one_call(&make().await).await;
+    what_was_recorded_comes_back_as_it_was(&make().await).await;
 }
 
-fn now() -> Timestamp {
+pub(super) fn now() -> Timestamp {
     "2026-01-01T00:00:00Z".parse().expect("a time")
 }
 
-fn bins() -> Bins {
+pub(super) fn bins() -> Bins {
     Bins::new(2, Layout::Succinct).expect("bins")
 }
 
@@ -49,22 +53,32 @@ fn task(text: &str) -> TaskId {
     TaskId::from_text(text)
 }
 
-fn path(text: &str) -> ArtifactPath {
+pub(super) fn path(text: &str) -> ArtifactPath {
     ArtifactPath::parse(text).expect("a path")
 }
 
-async fn stage(ledger: &dyn Ledger, id: &str, work: Work) -> Progress {
+pub(super) async fn stage(ledger: &dyn Ledger, id: &str, work: Work) -> Progress {
     let request = Request { task: task(id), accepted_at: now(), work };
     ledger.stage(vec![request], now()).await.expect("staged").remove(0).1
 }
 
-fn add(paths: &[(&str, u64)], visibility: Visibility) -> Work {
+/// Stages several requests in one call.
+async fn stage_all(ledger: &dyn Ledger, works: Vec<(&str, Work)>) -> Vec<Progress> {
+    let request = |(id, work): (&str, Work)| Request { task: task(id), accepted_at: now(), work };
+    let requests: Vec<_> = works.into_iter().map(request).collect();
+    let ids: Vec<_> = requests.iter().map(|request| request.task.clone()).collect();
+    let (told, progress): (Vec<_>, Vec<_>) = ledger.stage(requests, now()).await.expect("staged").into_iter().unzip();
+    assert_eq!(told, ids);
+    progress
+}
+
+pub(super) fn add(paths: &[(&str, u64)], visibility: Visibility) -> Work {
     let artifacts =
         paths.iter().map(|(text, length)| (bins().role_for(&path(text)), path(text), json!({ "length": length })));
     Work::Add { artifacts: artifacts.collect(), invalid: Vec::new(), visibility }
 }
 
-fn remove(paths: &[&str]) -> Work {
+pub(super) fn remove(paths: &[&str]) -> Work {
     let paths = paths.iter().map(|text| ((*text).to_owned(), Some((bins().role_for(&path(text)), path(text)))));
     Work::Remove { paths: paths.collect(), visibility: Visibility::NextRound }
 }
@@ -87,7 +101,7 @@ fn create() -> Work {
     }))
 }
 
-async fn plan(ledger: &dyn Ledger) -> Option<Plan> {
+pub(super) async fn plan(ledger: &dyn Ledger) -> Option<Plan> {
     plan_at(ledger, now(), 1000).await
 }
 
@@ -113,29 +127,29 @@ fn publication(plan: &Plan) -> Publication {
     }
 }
 
-async fn commit(ledger: &dyn Ledger, plan: &Plan) -> Result<Head, StoreError> {
+pub(super) async fn commit(ledger: &dyn Ledger, plan: &Plan) -> Result<Head, StoreError> {
     ledger.commit(plan, publication(plan), now()).await
 }
 
 /// Plans and commits until nothing is left.
-async fn publish(ledger: &dyn Ledger) {
+pub(super) async fn publish(ledger: &dyn Ledger) {
     while let Some(plan) = plan(ledger).await {
         commit(ledger, &plan).await.expect("committed");
     }
 }
 
-async fn bootstrap(ledger: &dyn Ledger) {
+pub(super) async fn bootstrap(ledger: &dyn Ledger) {
     stage(ledger, "boot", create()).await;
     publish(ledger).await;
 }
 
-async fn listed(ledger: &dyn Ledger) -> BTreeMap<String, Value> {
+pub(super) async fn listed(ledger: &dyn Ledger) -> BTreeMap<String, Value> {
     let roles = ledger.artifacts(bins().names().collect()).await.expect("read");
     assert!(roles.iter().all(|role| role.is_sorted_by_key(|(path, _)| path.clone())));
     roles.into_iter().flatten().map(|(path, info)| (path.to_string(), info["length"].clone())).collect()
 }
 
-async fn ended(ledger: &dyn Ledger) -> BTreeMap<String, bool> {
+pub(super) async fn ended(ledger: &dyn Ledger) -> BTreeMap<String, bool> {
     let tasks = ledger.unreported(i64::MAX, 1000).await.expect("read");
     let status = |progress| matches!(progress, Progress::Finished(outcome) if outcome.status);
     tasks.into_iter().map(|ended| (ended.task.to_string(), status(ended.progress))).collect()
@@ -335,4 +349,124 @@ async fn expirations_of_online_roles_change(ledger: &dyn Ledger) {
     assert_eq!(details(&progress), json!({ "updated_roles": ["bins"], "invalid_roles": ["nobody", "root"] }));
     let expirations = ledger.settings().await.expect("read").expect("settings").expirations;
     assert_eq!((expirations["bins"], expirations["root"], expirations.get("nobody")), (7, 1, None));
+}
+
+async fn requests_of_one_call_see_each_other(ledger: &dyn Ledger) {
+    bootstrap(ledger).await;
+    stage(ledger, "old", add(&[("old", 1)], Visibility::NextRound)).await;
+    publish(ledger).await;
+    let soon = Visibility::NextRound;
+    let told = stage_all(
+        ledger,
+        vec![
+            ("add", add(&[("a", 1), ("b", 1)], soon)),
+            ("remove", remove(&["a", "old", "never"])),
+            ("again", remove(&["a", "old"])),
+            ("hold", add(&[("c", 1), ("d", 1)], Visibility::Held)),
+            ("over", add(&[("c", 2)], soon)),
+            ("add", add(&[("x", 1)], soon)),
+            ("undo", remove(&["d"])),
+            ("back", add(&[("old", 2)], soon)),
+        ],
+    )
+    .await;
+    let not_found = json!({ "deleted_artifacts": [], "not_found_artifacts": ["a", "old"] });
+    assert_eq!(details(&told[2]), not_found);
+    assert_eq!(told[5], told[0]);
+    assert!(matches!(told[6], Progress::Running { .. }));
+    publish(ledger).await;
+    let expected = [("b", 1), ("c", 2), ("old", 2)].map(|(path, length)| (path.to_owned(), json!(length)));
+    assert_eq!(listed(ledger).await, expected.into());
+    let removed = stage(ledger, "remove", Work::Release).await;
+    let deleted = json!({ "deleted_artifacts": ["a", "old"], "not_found_artifacts": ["never"] });
+    assert_eq!(details(&removed), deleted);
+    // Nothing is held any more: the one was replaced, the other removed.
+    assert_eq!(details(&stage(ledger, "none", Work::Release).await), json!({ "artifact_roles": null }));
+    assert!(ended(ledger).await.values().all(|status| *status));
+}
+
+async fn a_release_in_a_call_takes_what_was_held_before_it(ledger: &dyn Ledger) {
+    bootstrap(ledger).await;
+    let (soon, held) = (Visibility::NextRound, Visibility::Held);
+    stage(ledger, "0", add(&[("a", 1), ("b", 1), ("c", 1), ("d", 1), ("e", 1)], held)).await;
+    let told = stage_all(
+        ledger,
+        vec![
+            ("1", add(&[("a", 2)], soon)),
+            ("2", add(&[("b", 2), ("f", 2)], held)),
+            ("3", Work::Release),
+            ("4", Work::Release),
+            ("5", add(&[("c", 3)], soon)),
+            ("6", add(&[("d", 3), ("g", 3)], held)),
+            ("7", remove(&["e"])),
+        ],
+    )
+    .await;
+    assert!(matches!(&told[2], Progress::Running { roles_to_publish, .. } if !roles_to_publish.is_empty()));
+    assert_eq!(details(&told[3]), json!({ "artifact_roles": null }));
+    assert!(matches!(told[6], Progress::Running { .. }));
+    publish(ledger).await;
+    let lengths = |all: &[(&str, u64)]| all.iter().map(|(path, n)| ((*path).to_owned(), json!(n))).collect();
+    assert_eq!(listed(ledger).await, lengths(&[("a", 2), ("b", 2), ("c", 3), ("d", 1), ("f", 2)]));
+    let told =
+        stage_all(ledger, vec![("8", Work::Release), ("9", add(&[("h", 1)], held)), ("10", Work::Release)]).await;
+    assert!(told.iter().step_by(2).all(|progress| matches!(progress, Progress::Running { .. })));
+    publish(ledger).await;
+    let all = [("a", 2), ("b", 2), ("c", 3), ("d", 3), ("f", 2), ("g", 3), ("h", 1)];
+    assert_eq!(listed(ledger).await, lengths(&all));
+    assert!(ended(ledger).await.values().all(|status| *status));
+    // What is held and replaced in one call leaves nothing to release.
+    stage(ledger, "11", add(&[("i", 1)], held)).await;
+    let told = stage_all(ledger, vec![("12", add(&[("i", 2)], soon)), ("13", Work::Release)]).await;
+    assert_eq!(details(&told[1]), json!({ "artifact_roles": null }));
+}
+
+async fn a_repository_can_be_created_and_used_in_one_call(ledger: &dyn Ledger) {
+    let told = stage_all(
+        ledger,
+        vec![
+            ("early", add(&[("a", 1)], Visibility::NextRound)),
+            ("boot", create()),
+            ("late", create()),
+            ("add", add(&[("a", 2)], Visibility::NextRound)),
+            ("set", Work::SetExpirations([("bins".to_owned(), 9)].into())),
+        ],
+    )
+    .await;
+    assert!(matches!(&told[0], Progress::Finished(outcome) if !outcome.status));
+    assert!(
+        matches!(&told[2], Progress::Finished(outcome) if outcome.error.as_deref() == Some("Bootstrap state is boot"))
+    );
+    publish(ledger).await;
+    assert_eq!(listed(ledger).await, [("a".to_owned(), json!(2))].into());
+    assert_eq!(ledger.settings().await.expect("read").expect("settings").expirations["bins"], 9);
+    let mut ended = ended(ledger).await;
+    assert_eq!((ended.remove("early"), ended.remove("late")), (Some(false), Some(false)));
+    assert_eq!(ended.into_iter().collect::<Vec<_>>(), ["add", "boot", "set"].map(|id| (id.to_owned(), true)));
+}
+
+async fn what_was_recorded_comes_back_as_it_was(ledger: &dyn Ledger) {
+    bootstrap(ledger).await;
+    let infos = [
+        json!({ "length": u64::MAX, "custom": { "z": i64::MIN, "a": [9_007_199_254_740_993_i64, null, true] } }),
+        json!({ "length": 1, "custom": { "nul": "a\u{0}b", "text": "\u{e9}\u{1f600}\u{7f}\"\\\n\u{2028}", "": {} } }),
+    ];
+    // As long as a path can be, and in the order of the bytes, not of a language.
+    let long: String = (0..4096_usize).map(|n| char::from(b'a' + (n.wrapping_mul(n) / 7 % 26) as u8)).collect();
+    let paths = ["Z", "a", "\u{e9}\u{1f600}", "_", &long];
+    let place = |(index, text): (usize, &&str)| (bins().role_for(&path(text)), path(text), infos[index % 2].clone());
+    let artifacts: Vec<_> = paths.iter().enumerate().map(place).collect();
+    let visibility = Visibility::NextRound;
+    stage(ledger, "1", Work::Add { artifacts: artifacts.clone(), invalid: Vec::new(), visibility }).await;
+    let taken = plan(ledger).await.expect("a plan");
+    assert_eq!(taken.changes.values().map(BTreeMap::len).sum::<usize>(), paths.len());
+    commit(ledger, &taken).await.expect("committed");
+    let roles = ledger.artifacts(bins().names().collect()).await.expect("read");
+    assert!(roles.iter().all(|role| role.is_sorted_by_key(|(path, _)| path.clone())));
+    let came_back: BTreeMap<_, _> = roles.into_iter().flatten().map(|(path, info)| (path, info.to_string())).collect();
+    let expected = artifacts.into_iter().map(|(_, path, info)| (path, info.to_string())).collect();
+    assert_eq!(came_back, expected);
+    stage(ledger, "2", remove(&[&long])).await;
+    publish(ledger).await;
+    assert_eq!(ledger.artifacts(bins().names().collect()).await.expect("read").iter().map(Vec::len).sum::<usize>(), 4);
 }

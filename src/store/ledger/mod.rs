@@ -20,8 +20,10 @@ use crate::{
 
 #[cfg(test)]
 pub(crate) mod contract;
+pub mod postgres;
 pub mod sqlite;
 mod staging;
+mod stored;
 
 /// The truth.
 ///

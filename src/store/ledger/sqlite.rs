@@ -5,7 +5,6 @@ use std::{collections::BTreeMap, path::Path};
 use async_trait::async_trait;
 use jiff::Timestamp;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
-use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use super::{Ended, Head, Ledger, Plan, Planned, Publication, Repository, RepositorySettings, Request};
@@ -14,9 +13,9 @@ use crate::{
         StoreError,
         sqlite::{Database, Durability},
     },
-    task::{Outcome, Progress, TaskId},
+    task::{Progress, TaskId},
     tuf::{
-        name::{ArtifactPath, NameError, RoleName, Version},
+        name::{ArtifactPath, RoleName},
         snapshot::MetaFile,
     },
 };
@@ -143,51 +142,6 @@ impl Ledger for SqliteLedger {
     }
 }
 
-fn to_json(value: &impl Serialize) -> Result<String, StoreError> {
-    serde_json::to_string(value).map_err(|error| StoreError::Broken(format!("a value has no JSON: {error}")))
-}
-
-fn from_json<T: DeserializeOwned>(text: &str) -> Result<T, StoreError> {
-    serde_json::from_str(text)
-        .map_err(|error| StoreError::Broken(format!("the ledger holds JSON of another form: {error}")))
-}
-
-/// A value that was checked when it was stored.
-fn checked<T>(parsed: Result<T, NameError>) -> Result<T, StoreError> {
-    parsed.map_err(|error| StoreError::Broken(format!("the ledger holds what is not allowed: {error}")))
-}
-
-fn role(text: &str) -> Result<RoleName, StoreError> {
-    checked(RoleName::parse(text))
-}
-
-fn path(text: &str) -> Result<ArtifactPath, StoreError> {
-    checked(ArtifactPath::parse(text))
-}
-
-fn version(number: i64) -> Result<Version, StoreError> {
-    checked(u64::try_from(number).map_err(|_| NameError::Version).and_then(Version::new))
-}
-
-/// A version as SQLite takes it.
-fn number(version: Version) -> i64 {
-    i64::try_from(version.get()).unwrap_or(i64::MAX)
-}
-
-fn time(microseconds: i64) -> Result<Timestamp, StoreError> {
-    Timestamp::from_microsecond(microseconds)
-        .map_err(|error| StoreError::Broken(format!("the ledger holds no time: {error}")))
-}
-
-/// How a task ended, with the time at which clients saw it.
-fn ended(progress: &str, finished_at: i64) -> Result<Progress, StoreError> {
-    let last_update = time(finished_at)?;
-    Ok(match from_json(progress)? {
-        Progress::Finished(outcome) => Progress::Finished(Outcome { last_update, ..outcome }),
-        other => other,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -196,7 +150,7 @@ mod tests {
     async fn keeps_the_promises_of_a_ledger() {
         let directory = tempfile::tempdir().expect("a directory");
         let mut count = 0;
-        super::super::contract::all(|| {
+        super::super::contract::all(async || {
             count += 1;
             SqliteLedger::open(&directory.path().join(format!("{count}.db"))).expect("a ledger")
         })

@@ -6,11 +6,13 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, types::FromSqlError};
 use serde_json::Value;
 
-use super::{ended, from_json, path, role, time, version};
 use crate::{
     store::{
         StoreError,
-        ledger::{Ended, Head, Repository, RepositorySettings},
+        ledger::{
+            Ended, Head, Repository, RepositorySettings,
+            stored::{ended, from_json, path, role, time, version},
+        },
     },
     task::TaskId,
     tuf::{

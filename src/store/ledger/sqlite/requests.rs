@@ -6,13 +6,14 @@ use jiff::Timestamp;
 use rusqlite::{OptionalExtension, Transaction, params};
 use serde_json::Value;
 
-use super::{ended, read, to_json};
+use super::read;
 use crate::{
     store::{
         StoreError,
         ledger::{
             NewRepository, Request, Visibility,
             staging::{self, Effect, Known},
+            stored::{ended, to_json},
         },
     },
     task::{Progress, TaskId},

@@ -4,13 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension, Transaction, params};
-use serde_json::Value;
 
-use super::{from_json, number, path, read, role, to_json, version};
+use super::read;
 use crate::{
     store::{
         StoreError,
-        ledger::{Head, Plan, Planned, Publication},
+        ledger::{
+            Head, Plan, Planned, Publication,
+            stored::{self, PLAN_BYTES, number, optional_version, path, role, to_json},
+        },
     },
     task::{Outcome, Progress, TaskId},
     tuf::{
@@ -46,9 +48,6 @@ pub(super) fn plan(tx: &Transaction<'_>, now: Timestamp, limit: usize) -> Result
     Ok(Planned::Round(Plan { id: tx.last_insert_rowid(), base, through, changes, roles }))
 }
 
-/// The bytes of target information that one plan takes at most, but for one artifact: they are all in memory at once.
-const PLAN_BYTES: usize = 64 * 1024 * 1024;
-
 /// The oldest staged changes, merged, and the sequence of the last of them.
 fn staged(tx: &Transaction<'_>, limit: usize) -> Result<(i64, Changes), StoreError> {
     let mut query = tx.prepare_cached(
@@ -64,10 +63,7 @@ fn staged(tx: &Transaction<'_>, limit: usize) -> Result<(i64, Changes), StoreErr
         through = row.get(0)?;
         let info: Option<String> = row.get(3)?;
         bytes += info.as_ref().map_or(0, String::len);
-        let change = match info {
-            Some(info) => Change::Add(from_json::<Value>(&info)?),
-            None => Change::Remove,
-        };
+        let change = stored::change(info.as_deref())?;
         staged.push(Staged { role: role(&row.get::<_, String>(1)?)?, path: path(&row.get::<_, String>(2)?)?, change });
     }
     Ok((through, change::merge(staged)))
@@ -82,10 +78,6 @@ fn due(tx: &Transaction<'_>, now: Timestamp) -> Result<BTreeMap<RoleName, Option
         due.insert(role(&row.get::<_, String>(0)?)?, optional_version(row.get(1)?)?);
     }
     Ok(due)
-}
-
-fn optional_version(number: i64) -> Result<Option<Version>, StoreError> {
-    if number == 0 { Ok(None) } else { version(number).map(Some) }
 }
 
 pub(super) fn commit(

@@ -1,0 +1,111 @@
+//! What is asked of the ledger without changing it: one statement each.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde_json::Value;
+use tokio_postgres::{Row, types::FromSql};
+
+use super::count;
+use crate::{
+    store::{
+        StoreError,
+        ledger::{
+            Ended, Head, Repository, RepositorySettings,
+            stored::{ended, from_json, path, role, time, version},
+        },
+        postgres::{Pool, unreadable},
+    },
+    task::TaskId,
+    tuf::{
+        name::{ArtifactPath, RoleName},
+        snapshot::MetaFile,
+    },
+};
+
+/// A column of a row.
+pub(super) fn column<'a, T: FromSql<'a>>(row: &'a Row, index: usize) -> Result<T, StoreError> {
+    row.try_get(index).map_err(unreadable)
+}
+
+pub(super) async fn settings(pool: &Pool) -> Result<Option<RepositorySettings>, StoreError> {
+    let rows = pool.rows("select settings from repository", &[]).await?;
+    rows.first().map(|row| from_json(column(row, 0)?)).transpose()
+}
+
+pub(super) async fn repository(pool: &Pool) -> Result<Option<Repository>, StoreError> {
+    let rows = pool.rows("select task_id, settings, delegations, root, targets from repository", &[]).await?;
+    let Some(row) = rows.first() else { return Ok(None) };
+    Ok(Some(Repository {
+        task: TaskId::from_text(column::<String>(row, 0)?),
+        settings: from_json(column(row, 1)?)?,
+        delegations: from_json(column(row, 2)?)?,
+        root: column(row, 3)?,
+        targets: column(row, 4)?,
+    }))
+}
+
+pub(super) async fn head(pool: &Pool) -> Result<Option<Head>, StoreError> {
+    let rows = pool.rows("select sequence, timestamp_version, timestamp from head", &[]).await?;
+    let Some(row) = rows.first() else { return Ok(None) };
+    Ok(Some(Head { sequence: column(row, 0)?, version: version(column(row, 1)?)?, timestamp: column(row, 2)? }))
+}
+
+pub(super) async fn artifacts(pool: &Pool, roles: &[RoleName]) -> Result<Vec<Vec<(ArtifactPath, Value)>>, StoreError> {
+    // The offset keeps the planner from joining in another way than role by role.
+    let sql = "select asked.position, listed.path, listed.info
+         from unnest($1::text[]) with ordinality as asked (name, position)
+         join roles on roles.name = asked.name
+         cross join lateral (select path, info from artifacts where role = roles.id offset 0) as listed";
+    let names: Vec<_> = roles.iter().map(RoleName::as_str).collect();
+    let mut listed: Vec<Vec<(ArtifactPath, Value)>> = roles.iter().map(|_| Vec::new()).collect();
+    for row in pool.rows(sql, &[&names]).await? {
+        let place = usize::try_from(column::<i64>(&row, 0)? - 1).ok().and_then(|index| listed.get_mut(index));
+        let place = place.ok_or_else(|| StoreError::Broken("a role was answered that was not asked for".into()))?;
+        place.push((path(column(&row, 1)?)?, from_json(column(&row, 2)?)?));
+    }
+    for artifacts in &mut listed {
+        artifacts.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+    }
+    Ok(listed)
+}
+
+pub(super) async fn published(pool: &Pool) -> Result<BTreeMap<RoleName, MetaFile>, StoreError> {
+    let rows = pool.rows("select name, version, length, sha256 from roles where version > 0", &[]).await?;
+    let meta = |row: &Row| {
+        let meta = MetaFile {
+            version: version(column(row, 1)?)?,
+            length: column::<Option<i64>>(row, 2)?.and_then(|length| u64::try_from(length).ok()),
+            hashes: column::<Option<String>>(row, 3)?.map(|hash| BTreeMap::from([("sha256".to_owned(), hash)])),
+        };
+        Ok((role(column(row, 0)?)?, meta))
+    };
+    rows.iter().map(meta).collect()
+}
+
+pub(super) async fn unreported(pool: &Pool, through: i64, limit: usize) -> Result<Vec<Ended>, StoreError> {
+    let sql = "select id, action, accepted_at, progress, finished_at from tasks
+         where not reported and finished_at is not null and head <= $1 order by finished_at limit $2";
+    let rows = pool.rows(sql, &[&through, &count(limit)]).await?;
+    let task = |row: &Row| {
+        Ok(Ended {
+            task: TaskId::from_text(column::<String>(row, 0)?),
+            action: column(row, 1)?,
+            accepted_at: time(column(row, 2)?)?,
+            progress: ended(column(row, 3)?, column(row, 4)?)?,
+        })
+    };
+    rows.iter().map(task).collect()
+}
+
+pub(super) async fn expiries(pool: &Pool) -> Result<BTreeMap<String, Timestamp>, StoreError> {
+    let sql = "select case when name like 'bins-%' then 'bins' else name end as role, min(expires_at) from roles
+         where version > 0 and expires_at is not null group by 1";
+    let rows = pool.rows(sql, &[]).await?;
+    let expiry = |row: &Row| {
+        let expires = Timestamp::from_second(column(row, 1)?)
+            .map_err(|error| StoreError::Broken(format!("the ledger holds no time: {error}")))?;
+        Ok((column(row, 0)?, expires))
+    };
+    rows.iter().map(expiry).collect()
+}
