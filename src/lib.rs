@@ -12,6 +12,7 @@
 
 pub mod clock;
 pub mod config;
+pub mod fleet;
 pub mod standalone;
 pub mod task;
 pub mod telemetry;

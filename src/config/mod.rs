@@ -95,7 +95,7 @@ pub struct Logs {
 #[derive(Debug)]
 pub struct Reading<T> {
     /// What the program would be started with; of use only without faults.
-    options: T,
+    options: Option<T>,
     /// What it would log.
     logs: Logs,
     /// Each setting of the program.
@@ -124,7 +124,10 @@ impl<T> Reading<T> {
     /// [`Faults`] with everything that is wrong.
     pub fn checked(self) -> Result<Checked<T>, Faults> {
         let Self { options, logs, notes, faults, .. } = self;
-        if faults.is_empty() { Ok(Checked { options, logs, notes }) } else { Err(Faults(faults)) }
+        match options {
+            Some(options) if faults.is_empty() => Ok(Checked { options, logs, notes }),
+            _ => Err(Faults(faults)),
+        }
     }
 }
 
@@ -149,7 +152,7 @@ impl Sources {
 }
 
 /// Reads the settings of `program` with `read`.
-fn read<T>(program: &'static Program, sources: Sources, read: impl FnOnce(&mut Reader) -> T) -> Reading<T> {
+fn read<T>(program: &'static Program, sources: Sources, read: impl FnOnce(&mut Reader) -> Option<T>) -> Reading<T> {
     let mut reader = Reader::new(program, layers::layers(program, sources));
     let options = read(&mut reader);
     let logs = Logs { filter: reader.log_filter(), format: reader.log_format() };

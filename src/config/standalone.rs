@@ -31,7 +31,7 @@ const SETTINGS: [Setting; 15] = [
 pub fn load(sources: Sources) -> Reading<Options> {
     read(&PROGRAM, sources, |reader| {
         let data_dir = reader.path("data_dir").unwrap_or_else(|| PathBuf::from("."));
-        Options {
+        Some(Options {
             key_dir: reader.path("key_dir").unwrap_or_else(|| data_dir.join("keys")),
             data_dir,
             listen: listen(reader),
@@ -43,7 +43,7 @@ pub fn load(sources: Sources) -> Reading<Options> {
             result_expiry: result_expiry(reader),
             renewal_interval: renewal_interval(reader),
             batch: batch(reader),
-        }
+        })
     })
 }
 

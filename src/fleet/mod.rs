@@ -11,14 +11,19 @@ use anyhow::Context;
 
 use crate::{
     clock::Clock,
-    http::{self, health::Readiness},
+    http::{self, health::Readiness, metrics::Scrape},
     queue::{
-        Broker,
+        Broker, Role,
         amqp::{AmqpBroker, AmqpOptions},
+        //BROKER redis::{RedisBroker, RedisOptions},
     },
     store::{
-        StoreError, redis::Server,
-        results::{Results, redis::RedisResults},
+        StoreError,
+        redis::Server,
+        results::{
+            Results,
+            redis::{PREFIX, RedisResults},
+        },
         settings::{Settings, redis::{HASH, RedisSettings}},
     },
 };
@@ -50,4 +55,50 @@ pub enum BrokerOptions {
     Amqp(Box<AmqpOptions>),
     /// Redis.
     Redis(Server),
+}
+
+impl BrokerOptions {
+    fn connect(&self, role: Role, clock: Clock) -> Result<Arc<dyn Broker>, StoreError> {
+        Ok(match self {
+            Self::Amqp(options) => Arc::new(AmqpBroker::new(options.as_ref().clone(), role, clock)),
+            Self::Redis(_) => todo!(),//BROKER Arc::new(RedisBroker::new(server.client(None)?, RedisOptions::default(), role, clock)),
+        })
+    }
+}
+
+/// The parts that the programs of a fleet share, as they are used. None of them is reached yet.
+struct Connected {
+    broker: Arc<dyn Broker>,
+    settings: Arc<dyn Settings>,
+    results: Arc<dyn Results>,
+}
+
+impl Shared {
+    fn connect(&self, role: Role, clock: &Clock) -> Result<Connected, StoreError> {
+        let settings = self.redis.connection(Some(self.settings_database))?;
+        let results = self.redis.connection(Some(self.result_database))?;
+        Ok(Connected {
+            broker: self.broker.connect(role, clock.clone())?,
+            settings: Arc::new(RedisSettings::new(settings, HASH)),
+            results: Arc::new(RedisResults::new(results, PREFIX, clock.clone(), self.result_expiry)),
+        })
+    }
+}
+
+/// Serves figures and health on a port of their own, in one thread: nobody waits for it.
+fn watched(listen: SocketAddr, scrape: Scrape, readiness: Readiness) -> anyhow::Result<(SocketAddr, ServerHandle)> {
+    let server = HttpServer::new(move || {
+        let readiness = readiness.clone();
+        http::metrics::app(scrape.clone(), |services| http::health_routes(services, readiness))
+    })
+    .workers(1)
+    .disable_signals()
+    .shutdown_timeout(1)
+    .bind(listen)
+    .with_context(|| format!("can't listen on {listen} (metrics_listen)"))?;
+    let address = server.addrs().first().copied().unwrap_or(listen);
+    let server = server.run();
+    let handle = server.handle();
+    actix::spawn(server);
+    Ok((address, handle))
 }

@@ -35,6 +35,7 @@ use crate::{
         settings::{BOOTSTRAP, Settings},
     },
     task::TaskId,
+    telemetry::metrics::Metrics,
 };
 
 mod admission;
@@ -73,6 +74,7 @@ pub struct Api {
     places: Arc<Semaphore>,
     disabled: Arc<Disabled>,
     readiness: Readiness,
+    metrics: Metrics,
 }
 
 impl Api {
@@ -86,13 +88,19 @@ impl Api {
     ) -> Self {
         let places = Arc::new(Semaphore::new(limits.requests_in_flight.clamp(1, Semaphore::MAX_PERMITS)));
         let readiness = ready_with(&broker, &settings, &results).into();
-        Self { broker, settings, results, clock, limits, places, disabled: Arc::default(), readiness }
+        Self { broker, settings, results, clock, limits, places, disabled: Arc::default(), readiness, metrics: Metrics::default() }
     }
 
     /// The same without these endpoints.
     #[must_use]
     pub fn without(self, disabled: Disabled) -> Self {
         Self { disabled: Arc::new(disabled), ..self }
+    }
+
+    /// The same, with its requests counted here.
+    #[must_use]
+    pub fn counted_by(self, metrics: Metrics) -> Self {
+        Self { metrics, ..self }
     }
 
     /// Whether requests can be answered.
@@ -133,43 +141,29 @@ pub fn app(
         InitError = (),
     >,
 > {
+    let metrics = api.metrics.clone();
     App::new()
         .configure(|services| routes(services, api, bucket))
         .default_service(web::to(|| async { Err::<HttpResponse, _>(Refusal::NoSuchPath) }))
         .wrap(from_fn(mark))
         .wrap(TracingLogger::default())
+        .wrap(from_fn(move |request, next| metrics::observe(metrics.clone(), request, next)))
         .wrap(NormalizePath::trim())
 }
 
-/// What a process serves on a port of its own, for whoever runs it: whether it lives, whether it is ready, and its figures.
-pub fn health_app(
-    readiness: Readiness,
-) -> App<
-    impl ServiceFactory<
-        ServiceRequest,
-        Config = (),
-        Response = ServiceResponse<impl MessageBody>,
-        Error = Error,
-        InitError = (),
-    >,
-> {
-    App::new()
-        .configure(|services| health_routes(services, readiness, &Disabled::default()))
-        .default_service(web::to(|| async { Err::<HttpResponse, _>(Refusal::NoSuchPath) }))
-        .wrap(NormalizePath::trim())
-}
-
-fn health_routes(services: &mut web::ServiceConfig, readiness: Readiness, none: &Disabled) {
+/// Whether this process lives, and whether it is ready.
+pub fn health_routes(services: &mut web::ServiceConfig, readiness: Readiness) {
     services.app_data(web::Data::new(readiness));
-    serve(services, none, "/livez", [on(Method::GET, health::live), on(Method::HEAD, health::live)]);
-    serve(services, none, "/readyz", [on(Method::GET, health::ready), on(Method::HEAD, health::ready)]);
+    let none = Disabled::default();
+    serve(services, &none, "/livez", [on(Method::GET, health::live), on(Method::HEAD, health::live)]);
+    serve(services, &none, "/readyz", [on(Method::GET, health::ready), on(Method::HEAD, health::ready)]);
 }
 
 /// Paths are written without the slash at their end: `NormalizePath` takes it off, and merges double slashes.
 fn routes(services: &mut web::ServiceConfig, api: Api, bucket: Option<Arc<dyn Bucket>>) {
     let disabled = api.disabled.clone();
     let off = disabled.as_ref();
-    health_routes(services, api.readiness(), off);
+    health_routes(services, api.readiness());
     services.app_data(web::Data::new(api));
     serve(services, off, "/api/v1/bootstrap", [on(Method::GET, bootstrap::get), on(Method::POST, bootstrap::post)]);
     serve(services, off, "/api/v1/config", [on(Method::GET, settings::get), on(Method::PUT, settings::put)]);
