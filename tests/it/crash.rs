@@ -11,11 +11,12 @@ use rstuf::tuf::bins::Layout;
 
 use self::{
     fuse::Fault,
-    world::{Scenario, World},
+    world::{Backend, Scenario, World},
 };
 use crate::harness::ceremony::Ceremony;
 
 mod fuse;
+mod publishers;
 mod scenario;
 mod world;
 
@@ -34,9 +35,9 @@ async fn scenario(layout: Layout) -> Scenario {
     Scenario::new(ceremony, held).await
 }
 
-async fn every_write_may_fail(layout: Layout) {
+async fn every_write_may_fail(layout: Layout, backend: Backend) {
     let scenario = scenario(layout).await;
-    let mut sound = World::new(&scenario, None);
+    let mut sound = World::new(&scenario, backend, None).await;
     sound.run(Next::SameWork).await;
     let writes = sound.writes();
     let expected = sound.artifacts();
@@ -48,7 +49,7 @@ async fn every_write_may_fail(layout: Layout) {
         for fault in [Fault::NotApplied, Fault::AppliedButFailed, Fault::EndedBefore, Fault::EndedAfter] {
             for next in [Next::SameWork, Next::OtherWork] {
                 let case = format!("{fault:?} at write {number} ({write}), then {next:?}");
-                let mut world = World::new(&scenario, Some((number, fault)));
+                let mut world = World::new(&scenario, backend, Some((number, fault))).await;
                 world.run(next).await;
                 assert!(world.is_burnt(), "nothing failed: {case}");
                 assert_eq!(world.artifacts(), expected, "{case}");
@@ -66,12 +67,12 @@ async fn every_write_may_fail(layout: Layout) {
 
 #[tokio::test]
 async fn every_write_may_fail_with_succinct_bins() {
-    every_write_may_fail(Layout::Succinct).await;
+    every_write_may_fail(Layout::Succinct, Backend::Sqlite).await;
 }
 
 #[tokio::test]
 async fn every_write_may_fail_with_explicit_bins() {
-    every_write_may_fail(Layout::PathHashPrefixes).await;
+    every_write_may_fail(Layout::PathHashPrefixes, Backend::Sqlite).await;
 }
 
 /// The world has a client read everything after each single write to the bucket, also where several are made together.
@@ -79,7 +80,7 @@ async fn every_write_may_fail_with_explicit_bins() {
 async fn a_reader_after_every_write_sees_a_consistent_repository() {
     for layout in [Layout::Succinct, Layout::PathHashPrefixes] {
         let scenario = scenario(layout).await;
-        let mut world = World::new(&scenario, None);
+        let mut world = World::new(&scenario, Backend::Sqlite, None).await;
         world.run(Next::SameWork).await;
         assert_eq!(world.artifacts(), scenario::visible_at_the_end());
         let writes = world.writes().iter().filter(|write| matches!(write.as_str(), "create" | "point")).count();

@@ -198,4 +198,3 @@ fn seeded(what: &str) -> Rng {
     say(&format!("{what}: RSTUF_TEST_SEED={seed}"));
     Rng::with_seed(seed)
 }
-

@@ -1,8 +1,9 @@
-//! The fault: it happens once, at one of the durable writes, which all pass by here.
+//! The fault, or the pause: it happens once, at one of the durable writes, which all pass by here.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rstuf::store::StoreError;
+use tokio::sync::Notify;
 
 /// How a write fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,9 +18,43 @@ pub(super) enum Fault {
     EndedAfter,
 }
 
-/// Counts the writes, and fails one of them.
+/// On which side of a write a process is paused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Side {
+    Before,
+    After,
+}
+
+/// Where a process is paused until it may go on.
 #[derive(Debug, Default)]
-pub(super) struct Fuse(Mutex<State>);
+pub(super) struct Gate {
+    reached: Notify,
+    open: Notify,
+}
+
+impl Gate {
+    /// Waits until the process stands here.
+    pub(super) async fn reached(&self) {
+        self.reached.notified().await;
+    }
+
+    /// Lets it go on.
+    pub(super) fn open(&self) {
+        self.open.notify_one();
+    }
+
+    async fn pass(&self) {
+        self.reached.notify_one();
+        self.open.notified().await;
+    }
+}
+
+/// Counts the writes, and fails one of them or pauses at it.
+#[derive(Debug, Default)]
+pub(super) struct Fuse {
+    state: Mutex<State>,
+    pause: Option<(usize, Side, Arc<Gate>)>,
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -31,11 +66,16 @@ struct State {
 
 impl Fuse {
     pub(super) fn new(fault: Option<(usize, Fault)>) -> Self {
-        Self(Mutex::new(State { fault, ..State::default() }))
+        Self { state: Mutex::new(State { fault, ..State::default() }), pause: None }
+    }
+
+    /// Pauses at one write, and fails none.
+    pub(super) fn pausing(at: usize, side: Side, gate: Arc<Gate>) -> Self {
+        Self { state: Mutex::default(), pause: Some((at, side, gate)) }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The writes that passed, by what they were.
@@ -59,7 +99,7 @@ impl Fuse {
         name: &str,
         apply: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
-        let fault = {
+        let (number, fault) = {
             let mut state = self.state();
             if state.ended {
                 return Err(StoreError::unavailable("process", "it has ended"));
@@ -68,10 +108,11 @@ impl Fuse {
             state.writes.push(name.to_owned());
             let fault = state.fault.filter(|(at, _)| *at == number).map(|(_, fault)| fault);
             state.burnt |= fault.is_some();
-            fault
+            (number, fault)
         };
+        self.pause(number, Side::Before).await;
         let failure = StoreError::unavailable("fuse", format!("{name} failed"));
-        match fault {
+        let written = match fault {
             None => apply.await,
             Some(Fault::NotApplied) => Err(failure),
             Some(Fault::AppliedButFailed) => apply.await.and(Err(failure)),
@@ -84,6 +125,16 @@ impl Fuse {
                 self.state().ended = true;
                 applied.and(Err(failure))
             }
+        };
+        self.pause(number, Side::After).await;
+        written
+    }
+
+    async fn pause(&self, number: usize, side: Side) {
+        if let Some((at, on, gate)) = &self.pause
+            && (*at, *on) == (number, side)
+        {
+            gate.pass().await;
         }
     }
 }

@@ -8,7 +8,7 @@ use rstuf::{
 };
 use serde_json::{Value, json};
 
-fn info(length: u64) -> Value {
+pub(super) fn info(length: u64) -> Value {
     json!({ "hashes": { "sha256": "aa".repeat(32) }, "length": length })
 }
 
@@ -16,12 +16,12 @@ fn path(text: &str) -> ArtifactPath {
     ArtifactPath::parse(text).expect("a path")
 }
 
-fn add(bins: Bins, artifacts: &[(&str, u64)], visibility: Visibility) -> Work {
+pub(super) fn add(bins: Bins, artifacts: &[(&str, u64)], visibility: Visibility) -> Work {
     let artifacts = artifacts.iter().map(|(text, length)| (bins.role_for(&path(text)), path(text), info(*length)));
     Work::Add { artifacts: artifacts.collect(), invalid: Vec::new(), visibility }
 }
 
-fn remove(bins: Bins, paths: &[&str]) -> Work {
+pub(super) fn remove(bins: Bins, paths: &[&str]) -> Work {
     let paths = paths.iter().map(|text| ((*text).to_owned(), Some((bins.role_for(&path(text)), path(text)))));
     Work::Remove { paths: paths.collect(), visibility: Visibility::NextRound }
 }

@@ -36,6 +36,7 @@ use rstuf::{
     task::{Progress, TaskId},
     telemetry::metrics::Metrics,
     tuf::{
+        bins::Bins,
         name::{ArtifactPath, RoleName},
         snapshot::MetaFile,
         wire::Unsigned,
@@ -71,17 +72,90 @@ impl Scenario {
     }
 }
 
-/// A process, and the same one again after it ended.
-pub(super) struct World<'a> {
+/// Where a ledger is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Backend {
+    Sqlite,
+}
+
+/// What all processes of a run have in common: their stores, and a client who reads everything after every write.
+pub(super) struct Place<'a> {
     scenario: &'a Scenario,
+    backend: Backend,
     home: TempDir,
-    fuse: Arc<Fuse>,
     checker: Arc<Mutex<Checker>>,
-    process: Process,
+}
+
+impl<'a> Place<'a> {
+    pub(super) async fn new(scenario: &'a Scenario, backend: Backend) -> Self {
+        // Nothing here depends on the disk; where there is memory to write to, it is quicker.
+        let memory = std::path::Path::new("/dev/shm");
+        let home = if memory.is_dir() { TempDir::new_in(memory) } else { TempDir::new() }.expect("a directory");
+        let checker = Checker::of(home.path().join("metadata"), &scenario.ceremony);
+        Self { scenario, backend, home, checker: Arc::new(Mutex::new(checker)) }
+    }
+
+    /// A new process on what others left.
+    pub(super) async fn start(&self, fuse: &Arc<Fuse>, clock: Clock) -> Process {
+        let bucket = self.home.path().join("metadata");
+        let shared = SharedDatabase::open(self.home.path().join("shared.db")).expect("the shared database opens");
+        let results = SqliteResults::new(&shared, clock.clone(), Duration::from_secs(3600));
+        let ledger = FusedLedger { ledger: self.ledger().await, fuse: fuse.clone() };
+        let bucket = Arc::new(FusedBucket {
+            bucket: DirectoryBucket::open(bucket.clone()).expect("the bucket opens"),
+            fuse: fuse.clone(),
+            directory: bucket,
+            checker: self.checker.clone(),
+            reads: AtomicUsize::new(0),
+        });
+        let hands = OwnHands { keys: self.scenario.keys.clone(), ledger: self.ledger().await };
+        Process {
+            bucket: bucket.clone(),
+            parts: Parts {
+                ledger: Arc::new(ledger),
+                bucket,
+                hands: Arc::new(hands),
+                clock,
+                batch: 1000,
+                visible: Visible::default(),
+            },
+            memory: Memory::default(),
+            settings: Arc::new(FusedSettings { settings: SqliteSettings::new(&shared), fuse: fuse.clone() }),
+            results: Arc::new(FusedResults { results, fuse: fuse.clone() }),
+        }
+    }
+
+    async fn ledger(&self) -> Arc<dyn Ledger> {
+        match self.backend {
+            Backend::Sqlite => {
+                Arc::new(SqliteLedger::open(&self.home.path().join("ledger.db")).expect("the ledger opens"))
+            }
+        }
+    }
+
+    /// The bins of the scenario.
+    pub(super) fn bins(&self) -> Bins {
+        self.scenario.repository.settings.bins().expect("bins")
+    }
+
+    /// The bootstrap of the scenario.
+    pub(super) fn bootstrap(&self) -> Work {
+        Work::Create(Box::new(self.scenario.repository.clone()))
+    }
+
+    /// Reads the bucket as a client does.
+    pub(super) fn check(&self) {
+        check(&self.home.path().join("metadata"), &self.checker);
+    }
+
+    /// What clients saw when the bucket was read last.
+    pub(super) fn artifacts(&self) -> BTreeMap<String, Value> {
+        self.checker.lock().unwrap_or_else(PoisonError::into_inner).artifacts()
+    }
 }
 
 /// What a process has.
-struct Process {
+pub(super) struct Process {
     parts: Parts,
     bucket: Arc<FusedBucket>,
     memory: Memory,
@@ -89,47 +163,10 @@ struct Process {
     results: Arc<dyn Results>,
 }
 
-impl<'a> World<'a> {
-    pub(super) fn new(scenario: &'a Scenario, fault: Option<(usize, Fault)>) -> Self {
-        // Nothing here depends on the disk; where there is memory to write to, it is quicker.
-        let memory = std::path::Path::new("/dev/shm");
-        let home = if memory.is_dir() { TempDir::new_in(memory) } else { TempDir::new() }.expect("a directory");
-        let fuse = Arc::new(Fuse::new(fault));
-        let checker = Checker::of(home.path().join("metadata"), &scenario.ceremony);
-        let checker = Arc::new(Mutex::new(checker));
-        let process = start(scenario, &home, &fuse, &checker);
-        Self { scenario, home, fuse, checker, process }
-    }
-
-    /// Does everything, however often it takes.
-    pub(super) async fn run(&mut self, next: Next) {
-        let bins = self.scenario.repository.settings.bins().expect("bins");
-        let create = Work::Create(Box::new(self.scenario.repository.clone()));
-        let first = std::iter::once(("bootstrap", create));
-        let tasks = first.chain(scenario::tasks(bins)).chain(std::iter::once(scenario::other(bins)));
-        let mut other = next == Next::OtherWork;
-        for (id, work) in tasks {
-            while let Err(error) = self.attempt(id, work.clone()).await {
-                assert!(matches!(error, RoundError::Store(StoreError::Unavailable { .. })), "{error}");
-                self.check();
-                if self.fuse.restart() {
-                    self.process = start(self.scenario, &self.home, &self.fuse, &self.checker);
-                }
-                // Before the bootstrap is recorded no other work is accepted.
-                let ledger = &self.process.parts.ledger;
-                if other && ledger.settings().await.expect("the ledger is read").is_some() {
-                    let (id, work) = scenario::other(bins);
-                    self.attempt(id, work).await.expect("the fault happens once");
-                    other = false;
-                }
-            }
-        }
-        self.check();
-    }
-
+impl Process {
     /// What follows a delivery: it is recorded, rounds run until nothing is left, settings and results are told.
-    async fn attempt(&mut self, id: &str, work: Work) -> Result<(), RoundError> {
-        let Process { parts, memory, settings, results, .. } = &mut self.process;
+    pub(super) async fn attempt(&mut self, id: &str, work: Work) -> Result<(), RoundError> {
+        let Self { parts, memory, settings, results, .. } = self;
         let now = parts.clock.now();
         let task = TaskId::from_text(id);
         let request = Request { task: task.clone(), accepted_at: now, work };
@@ -142,9 +179,46 @@ impl<'a> World<'a> {
         assert_eq!(settings.get(BOOTSTRAP).await?, "bootstrap");
         Ok(())
     }
+}
 
-    fn check(&self) {
-        check(&self.home.path().join("metadata"), &self.checker);
+/// A process, and the same one again after it ended.
+pub(super) struct World<'a> {
+    place: Place<'a>,
+    fuse: Arc<Fuse>,
+    process: Process,
+}
+
+impl<'a> World<'a> {
+    pub(super) async fn new(scenario: &'a Scenario, backend: Backend, fault: Option<(usize, Fault)>) -> Self {
+        let place = Place::new(scenario, backend).await;
+        let fuse = Arc::new(Fuse::new(fault));
+        let process = place.start(&fuse, Clock::system()).await;
+        Self { place, fuse, process }
+    }
+
+    /// Does everything, however often it takes.
+    pub(super) async fn run(&mut self, next: Next) {
+        let bins = self.place.bins();
+        let first = std::iter::once(("bootstrap", self.place.bootstrap()));
+        let tasks = first.chain(scenario::tasks(bins)).chain(std::iter::once(scenario::other(bins)));
+        let mut other = next == Next::OtherWork;
+        for (id, work) in tasks {
+            while let Err(error) = self.process.attempt(id, work.clone()).await {
+                assert!(matches!(error, RoundError::Store(StoreError::Unavailable { .. })), "{error}");
+                self.place.check();
+                if self.fuse.restart() {
+                    self.process = self.place.start(&self.fuse, Clock::system()).await;
+                }
+                // Before the bootstrap is recorded no other work is accepted.
+                let ledger = &self.process.parts.ledger;
+                if other && ledger.settings().await.expect("the ledger is read").is_some() {
+                    let (id, work) = scenario::other(bins);
+                    self.process.attempt(id, work).await.expect("the fault happens once");
+                    other = false;
+                }
+            }
+        }
+        self.place.check();
     }
 
     /// How often the bucket was read whole after a write to it.
@@ -161,7 +235,7 @@ impl<'a> World<'a> {
     }
 
     pub(super) fn artifacts(&self) -> BTreeMap<String, Value> {
-        self.checker.lock().unwrap_or_else(PoisonError::into_inner).artifacts()
+        self.place.artifacts()
     }
 }
 
@@ -174,45 +248,10 @@ fn check(bucket: &std::path::Path, checker: &Mutex<Checker>) -> bool {
     is_published
 }
 
-/// A new process on what the last one left.
-fn start(scenario: &Scenario, home: &TempDir, fuse: &Arc<Fuse>, checker: &Arc<Mutex<Checker>>) -> Process {
-    let clock = Clock::system();
-    let ledger = SqliteLedger::open(&home.path().join("ledger.db")).expect("the ledger opens");
-    let bucket = DirectoryBucket::open(home.path().join("metadata")).expect("the bucket opens");
-    let shared = SharedDatabase::open(home.path().join("shared.db")).expect("the shared database opens");
-    let results = SqliteResults::new(&shared, clock.clone(), Duration::from_secs(3600));
-    let fused = |fuse: &Arc<Fuse>| fuse.clone();
-    let bucket = Arc::new(FusedBucket {
-        bucket,
-        fuse: fused(fuse),
-        directory: home.path().join("metadata"),
-        checker: checker.clone(),
-        reads: AtomicUsize::new(0),
-    });
-    Process {
-        bucket: bucket.clone(),
-        parts: Parts {
-            ledger: Arc::new(FusedLedger { ledger, fuse: fused(fuse) }),
-            bucket,
-            hands: Arc::new(OwnHands {
-                keys: scenario.keys.clone(),
-                ledger: SqliteLedger::open(&home.path().join("ledger.db")).expect("the ledger opens"),
-            }),
-            clock,
-            batch: 1000,
-            visible: Visible::default(),
-            metrics: Metrics::default(),
-        },
-        memory: Memory::default(),
-        settings: Arc::new(FusedSettings { settings: SqliteSettings::new(&shared), fuse: fused(fuse) }),
-        results: Arc::new(FusedResults { results, fuse: fused(fuse) }),
-    }
-}
-
 /// Signs without actors.
 struct OwnHands {
     keys: Arc<KeyStore>,
-    ledger: SqliteLedger,
+    ledger: Arc<dyn Ledger>,
 }
 
 #[async_trait]
@@ -224,12 +263,12 @@ impl Hands for OwnHands {
     async fn update(&self, order: Order) -> Result<Vec<Updated>, UpdateError> {
         let keys = order.keys.clone();
         let sign = |drafts| async move { Ok(signer::sign(&self.keys, &keys, drafts).await?) };
-        bins::update(&self.ledger, sign, order).await
+        bins::update(self.ledger.as_ref(), sign, order).await
     }
 }
 
 struct FusedLedger {
-    ledger: SqliteLedger,
+    ledger: Arc<dyn Ledger>,
     fuse: Arc<Fuse>,
 }
 

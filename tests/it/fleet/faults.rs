@@ -158,15 +158,7 @@ impl World {
         for column in columns {
             let _ = write!(table, " {column:>12}");
         }
-        Self {
-            repository,
-            load,
-            judge: Program::python_tuf(),
-            checker,
-            restarts: Vec::new(),
-            table,
-            done: 0,
-        }
+        Self { repository, load, judge: Program::python_tuf(), checker, restarts: Vec::new(), table, done: 0 }
     }
 
     fn fleet(&mut self) -> &mut Fleet {

@@ -45,7 +45,8 @@ impl Mount {
 
     /// Leaves no byte free.
     pub(crate) fn fill(&self) {
-        let written = fs::File::create(&self.filler).and_then(|mut file| std::io::copy(&mut std::io::repeat(0), &mut file));
+        let written =
+            fs::File::create(&self.filler).and_then(|mut file| std::io::copy(&mut std::io::repeat(0), &mut file));
         assert!(written.is_err(), "the file system has an end");
     }
 
