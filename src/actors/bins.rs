@@ -156,6 +156,7 @@ pub(super) fn within_limits(role: &RoleName, bytes: &[u8], length: Length) -> Re
 fn check(order: &Order, role: &RoleName, version: Version, bytes: &[u8]) -> Result<(), UpdateError> {
     within_limits(role, bytes, Length::Unsigned)?;
     verify::verify_delegated(&order.delegations, role, bytes, version, order.now)
+        .map(drop)
         .map_err(|error| UpdateError::Refused(role.clone(), error))
 }
 

@@ -268,12 +268,12 @@ pub fn verify_delegated(
     bytes: &[u8],
     version: Version,
     now: Timestamp,
-) -> Result<(), VerifyError> {
+) -> Result<Targets, VerifyError> {
     let keys = delegations
         .role(role)
         .ok_or_else(|| VerifyError::NotDelegated { role: role.clone(), delegator: RoleName::targets() })?;
     check_size(role, bytes)?;
-    targets(role, &delegations.keys, keys, bytes, version, now).map(drop)
+    targets(role, &delegations.keys, keys, bytes, version, now)
 }
 
 /// Reads and verifies a targets role that is listed with `version`.
