@@ -103,6 +103,7 @@ pub struct Resources {
 pub struct Worker {
     supervisor: actix::Addr<Supervisor>,
     bridge: Post<Bridge>,
+    intake: Post<Intake>,
     publisher: Post<Publisher>,
     reporter: Post<Reporter>,
 }
@@ -202,9 +203,26 @@ impl Worker {
                 lifeline,
             });
         }
-        let ways = Ways { broker, results, intake, coordinator, metrics };
-        let bridge = supervisor.child("bridge", EndProcess, move |lifeline| Bridge::new(ways.clone(), lifeline));
-        Self { supervisor: supervisor.start(), bridge, publisher, reporter }
+        let bridge = {
+            let intake = intake.clone();
+            supervisor.child("bridge", EndProcess, move |lifeline| Bridge {
+                broker: broker.clone(),
+                intake: intake.clone(),
+                coordinator: coordinator.clone(),
+                lifeline: Arc::new(lifeline),
+            })
+        };
+        Self { supervisor: supervisor.start(), bridge, intake, publisher, reporter }
+    }
+
+    /// Where tasks are recorded, for who has them from elsewhere than the queue.
+    pub fn intake(&self) -> Post<Intake> {
+        self.intake.clone()
+    }
+
+    /// Where rounds are asked for.
+    pub fn publisher(&self) -> Post<Publisher> {
+        self.publisher.clone()
     }
 
     /// Takes no more deliveries, lets the round that is under way end, reports, and returns. At most about half a minute.
