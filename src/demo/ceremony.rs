@@ -26,7 +26,7 @@ const DAYS: u32 = 365;
 ///
 /// # Errors
 /// When the online key can't be written.
-pub(super) fn hold(key_dir: &Path, bins: u32, layout: Layout, now: Timestamp) -> anyhow::Result<Value> {
+pub fn hold(key_dir: &Path, bins: u32, layout: Layout, now: Timestamp) -> anyhow::Result<Value> {
     let mut keys: Vec<(KeyId, Value)> = Vec::new();
     let mut people = Vec::new();
     for name in PEOPLE {

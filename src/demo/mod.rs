@@ -12,7 +12,7 @@ use crate::{
     tuf::{bins::Layout, name::ArtifactPath},
 };
 
-mod ceremony;
+pub mod ceremony;
 mod files;
 mod mirror;
 
