@@ -10,7 +10,7 @@ mod cli;
 mod contract;
 mod crash;
 mod demo;
-mod fleet;
+mod deploy;
 mod http;
 mod kill;
 mod renewal;
