@@ -8,7 +8,7 @@ use serde_json::Value;
 use thiserror::Error;
 
 use super::{
-    intake::Arrived,
+    intake::{Arrived, MAX_EXPIRATION_DAYS},
     publisher::{Publisher, Wake},
     reporter::{Report, Reporter, Waiting},
     supervisor::{Lifeline, Post},
@@ -75,6 +75,10 @@ pub async fn prepare(bootstrap: &Bootstrap, keys: &KeyStore, now: Timestamp) -> 
         ("timestamp".to_owned(), roles.timestamp.expiration),
         ("bins".to_owned(), expiration),
     ]);
+    // Another program than our API may have made this: a role that is never valid would stop every round.
+    if let Some((role, days)) = expirations.iter().find(|(_, days)| !(1..=MAX_EXPIRATION_DAYS).contains(*days)) {
+        return refuse(format!("{role} can't be valid for {days} days: 1 to {MAX_EXPIRATION_DAYS} are possible"));
+    }
     let root_num_keys = u32::try_from(metadata.signatures.len()).unwrap_or(u32::MAX);
     let top_level = [RoleName::targets(), RoleName::snapshot(), RoleName::timestamp()];
     Ok(NewRepository {

@@ -25,6 +25,8 @@ use crate::{
 
 mod rules;
 
+pub(super) use self::rules::MAX_EXPIRATION_DAYS;
+
 /// A request of more artifacts is prepared off the thread of the actors.
 const MANY: usize = 200;
 

@@ -10,14 +10,18 @@
 //!                               ┌─────┴─────┐   └───┬──┬────┘              └────────────┘ timestamp
 //!            publisher ◄────────┤ renewal   │       │  │ Project  ┌──────────┐
 //!                        Wake   └───────────┘       │  └─────────►│ settings ├──► settings
-//!                               ┌───────────┐ Report│             └──────────┘
-//!                  results ◄────┤ reporter  │◄──────┘
-//!                               └───────────┘
+//!                               ┌───────────┐ Report│             └────┬─────┘
+//!                  results ◄────┤ reporter  │◄──────┘                  │
+//!                               └───────────┘◄──────────────────────────┘ Again
 //! ```
 //!
 //! Every mailbox holds 16 messages. `Wake`, `Report` and `Project` say only "look": where a mailbox is full they are
-//! dropped, because a look is already waiting there, and the tick of the renewal looks again. All other messages are
-//! asked with a limit of time, by an actor that has one such question open at a time (the publisher: three).
+//! dropped, because a look is already waiting there, and the tick of the renewal looks again. `Waiting`, which intake and
+//! bootstrap tell the reporter, is dropped there too: the end of a task is told anyway. All other messages are asked
+//! with a limit of time, by an actor that has one such question open at a time (the publisher three, the bridge two).
+//!
+//! The settings actor looks every two seconds whether the settings are still there. When they are not, it has the reporter tell
+//! the results `Again`, and then projects the settings.
 //!
 //! What a restart means: nothing is lost by any of them, since the queue or the ledger holds what they work on. All but
 //! the publisher and the bridge are replaced by a fresh one. When the publisher fails the process ends with a code, so that it

@@ -14,7 +14,8 @@ const MAX_ALGORITHM_BYTES: usize = 64;
 const MAX_DIGITS: usize = 256;
 /// The levels of a `custom`. Parsers stop at 128 levels, of which the metadata around it has five.
 const MAX_LEVELS: usize = 100;
-const MAX_DAYS: u32 = 36_500;
+/// The longest that a role can be valid, in days: a century.
+pub(crate) const MAX_EXPIRATION_DAYS: u32 = 36_500;
 
 /// Says what is wrong with an artifact.
 pub(super) fn artifact(artifact: &Artifact) -> Result<(), &'static str> {
@@ -52,8 +53,54 @@ fn has_levels(value: &Value, most: usize) -> bool {
 
 /// Says what is wrong with new expirations.
 pub(super) fn expirations(update: &UpdateSettings) -> Result<(), &'static str> {
-    match update.settings.expiration.values().all(|days| (1..=MAX_DAYS).contains(days)) {
+    match update.settings.expiration.values().all(|days| (1..=MAX_EXPIRATION_DAYS).contains(days)) {
         true => Ok(()),
         false => Err("an expiration is 1 to 36500 days"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn is_allowed(info: Value) -> bool {
+        let given = serde_json::from_value(json!({ "path": "a", "info": info })).expect("an artifact");
+        artifact(&given).is_ok()
+    }
+
+    #[test]
+    fn what_stops_no_round_is_allowed() {
+        let digest = "aa".repeat(32);
+        assert!(is_allowed(json!({ "length": 0, "hashes": { "sha256": digest } })));
+        assert!(is_allowed(
+            json!({ "length": 1u64 << 53, "hashes": { "blake2b-256": digest }, "custom": { "x": [{}] } })
+        ));
+    }
+
+    #[test]
+    fn what_a_client_would_refuse_is_not() {
+        let hashes = json!({ "sha256": "aa" });
+        assert!(!is_allowed(json!({ "length": 1, "hashes": {} })));
+        assert!(!is_allowed(json!({ "length": (1u64 << 53) + 1, "hashes": hashes })));
+        for (name, digits) in
+            [("sha256", ""), ("sha256", "a"), ("sha256", "xy"), ("", "aa"), ("sha 256", "aa"), ("a\0", "aa")]
+        {
+            assert!(!is_allowed(json!({ "length": 1, "hashes": { name: digits } })), "{name:?} {digits:?}");
+        }
+        let deep = (0..=MAX_LEVELS).fold(json!(1), |inner, _| json!([inner]));
+        assert!(!is_allowed(json!({ "length": 1, "hashes": hashes, "custom": { "x": deep } })));
+    }
+
+    #[test]
+    fn a_role_that_is_never_valid_is_not_allowed() {
+        let update = |days: u32| {
+            serde_json::from_value(json!({ "settings": { "expiration": { "bins": days } } })).expect("an update")
+        };
+        for (days, is_allowed) in [(0, false), (1, true), (MAX_EXPIRATION_DAYS, true), (MAX_EXPIRATION_DAYS + 1, false)]
+        {
+            assert_eq!(expirations(&update(days)).is_ok(), is_allowed, "{days}");
+        }
     }
 }

@@ -41,7 +41,8 @@ impl Unfinished {
     /// Those that have waited for `patience` and were not shown; they are, from now on.
     pub(super) fn due(&mut self, patience: Duration) -> Vec<(TaskId, Progress)> {
         let mut due = Vec::new();
-        while let Some((since, task)) = self.hidden.pop_front_if(|(since, _)| since.elapsed() >= patience) {
+        while self.hidden.front().is_some_and(|(since, _)| since.elapsed() >= patience) {
+            let Some((since, task)) = self.hidden.pop_front() else { break };
             if let Some((_, progress)) = self.tasks.get(&task) {
                 due.push((task.clone(), progress.clone()));
                 self.shown.push_back((since, task));
