@@ -25,3 +25,4 @@ pub mod tuf;
 
 pub mod cli;
 pub mod demo;
+pub mod load;

@@ -13,6 +13,7 @@ mod demo;
 mod deploy;
 mod http;
 mod kill;
+mod load;
 mod renewal;
 mod stores;
 mod worker;
