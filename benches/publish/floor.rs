@@ -2,25 +2,15 @@
 
 use std::{
     collections::HashMap,
-    fs::{self, File},
-    io::Write,
-    path::{Path, PathBuf},
-    sync::atomic::{AtomicUsize, Ordering},
+    path::Path,
     time::{Duration, Instant},
 };
 
 use anyhow::Context;
-use aws_lc_rs::signature::Ed25519KeyPair;
-use rstuf::tuf::name::RoleName;
+use rstuf::{load::floor::directory::Directory, tuf::name::RoleName};
 use rusqlite::{Connection, params};
 
-use crate::{
-    artifacts::Artifact,
-    published::{Publication, Versioned},
-};
-
-/// Waiting for the disk overlaps.
-const WRITERS: usize = 8;
+use crate::{artifacts::Artifact, published::Publication};
 
 pub(crate) struct Floor {
     directory: Directory,
@@ -28,17 +18,10 @@ pub(crate) struct Floor {
     roles: HashMap<RoleName, i64>,
 }
 
-/// Where signed files are written, and the key that signs them.
-struct Directory {
-    path: PathBuf,
-    key: Ed25519KeyPair,
-}
-
 impl Floor {
     /// A floor with the tables of the ledger in the new directory `home`.
     pub(crate) fn new(home: &Path) -> anyhow::Result<Self> {
-        let directory = Directory { path: home.join("metadata"), key: Ed25519KeyPair::generate()? };
-        fs::create_dir_all(directory.path.join(".tmp"))?;
+        let directory = Directory::new(&home.join("metadata"))?;
         let database = Connection::open(home.join("ledger.db"))?;
         database.pragma_update(None, "journal_mode", "wal")?;
         database.pragma_update(None, "synchronous", "full")?;
@@ -49,10 +32,10 @@ impl Floor {
     /// Publishes once more what the service has published. All rows are written in one transaction, before the timestamp.
     pub(crate) fn publish(&mut self, publication: &Publication, artifacts: &[Artifact]) -> anyhow::Result<Duration> {
         let begin = Instant::now();
-        self.directory.write_all(&publication.files)?;
+        let files = publication.files.iter().map(|file| (file.name.as_str(), &file.bytes));
+        self.directory.write_all(&files.collect::<Vec<_>>())?;
         self.record(publication, artifacts)?;
-        self.directory.write("timestamp.json", &publication.timestamp)?;
-        self.directory.sync()?;
+        self.directory.write_all(&[("timestamp.json", &publication.timestamp)])?;
         Ok(begin.elapsed())
     }
 
@@ -79,36 +62,5 @@ impl Floor {
             transaction.prepare_cached(sql)?.execute([&publication.timestamp])?;
         }
         Ok(transaction.commit()?)
-    }
-}
-
-impl Directory {
-    fn write_all(&self, files: &[Versioned]) -> anyhow::Result<()> {
-        let next = AtomicUsize::new(0);
-        let write = || -> anyhow::Result<()> {
-            while let Some(file) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
-                self.write(&file.name, &file.bytes)?;
-            }
-            Ok(())
-        };
-        std::thread::scope(|scope| {
-            let writers: Vec<_> = (0..WRITERS.min(files.len())).map(|_| scope.spawn(write)).collect();
-            writers.into_iter().try_for_each(|writer| writer.join().expect("a writer does not panic"))
-        })?;
-        self.sync()
-    }
-
-    /// Signs and writes one file.
-    fn write(&self, name: &str, bytes: &[u8]) -> anyhow::Result<()> {
-        std::hint::black_box(self.key.sign(bytes));
-        let unfinished = self.path.join(".tmp").join(name);
-        let mut file = File::create(&unfinished)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        Ok(fs::rename(&unfinished, self.path.join(name))?)
-    }
-
-    fn sync(&self) -> anyhow::Result<()> {
-        Ok(File::open(&self.path)?.sync_all()?)
     }
 }

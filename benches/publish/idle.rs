@@ -10,13 +10,16 @@ use std::{
 };
 
 use anyhow::{Context, ensure};
-use rstuf::tuf::bins::{Bins, Layout};
+use rstuf::{
+    load::times::Times,
+    tuf::bins::{Bins, Layout},
+};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{
     artifacts,
     client::Client,
-    report::{Aim, Report, Times},
+    report::{Aim, Report},
     repository,
 };
 

@@ -2,46 +2,8 @@
 
 use std::time::Duration;
 
-use hdrhistogram::Histogram;
+use rstuf::load::times::{COLUMNS, Times};
 use serde_json::{Value, json};
-
-/// An hour.
-const HIGHEST: u64 = 3_600_000_000;
-
-/// Times with three digits, in microseconds.
-pub(crate) struct Times(Histogram<u64>);
-
-impl Times {
-    pub(crate) fn new() -> anyhow::Result<Self> {
-        Ok(Self(Histogram::new_with_bounds(1, HIGHEST, 3)?))
-    }
-
-    pub(crate) fn record(&mut self, time: Duration) {
-        self.0.saturating_record(u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
-    }
-
-    pub(crate) fn add(&mut self, other: &Self) -> anyhow::Result<()> {
-        Ok(self.0.add(&other.0)?)
-    }
-
-    pub(crate) fn median(&self) -> Duration {
-        Duration::from_micros(self.0.value_at_quantile(0.5))
-    }
-
-    /// Median, 90 and 99 of a hundred, and the longest, in milliseconds.
-    fn milliseconds(&self) -> [f64; 4] {
-        [0.5, 0.9, 0.99, 1.0].map(|quantile| self.0.value_at_quantile(quantile) as f64 / 1000.0)
-    }
-
-    fn to_value(&self) -> Value {
-        let [p50, p90, p99, max] = self.milliseconds();
-        json!({ "samples": self.0.len(), "p50_ms": p50, "p90_ms": p90, "p99_ms": p99, "max_ms": max })
-    }
-
-    fn to_text(&self) -> String {
-        self.milliseconds().map(|ms| format!("{ms:>9.1}")).concat()
-    }
-}
 
 /// What the figures are compared with.
 pub(crate) enum Aim {
@@ -74,7 +36,7 @@ pub(crate) struct Report {
 impl Report {
     pub(crate) fn new(json: bool) -> Self {
         if !json {
-            println!("in milliseconds   median      p90      p99      max");
+            println!("in milliseconds{COLUMNS}");
         }
         Self { json, values: Vec::new() }
     }
@@ -84,9 +46,9 @@ impl Report {
         let median = |times: &Times| times.median().as_secs_f64() * 1000.0;
         let ratio = floor.map(|floor| median(service) / median(floor));
         let verdict = aim.map(|aim| aim.verdict(median(service), ratio));
-        let mut text = format!("{what}\n    service   {}", service.to_text());
+        let mut text = format!("{what}\n    service    {service}");
         if let (Some(floor), Some(ratio)) = (floor, ratio) {
-            text += &format!("\n    floor     {}    service/floor {ratio:.2}", floor.to_text());
+            text += &format!("\n    floor      {floor}    service/floor {ratio:.2}");
         }
         let value = json!({
             "what": what, "service": service.to_value(), "floor": floor.map(Times::to_value),
