@@ -64,7 +64,7 @@ fn recorded(tx: &Transaction<'_>, task: &TaskId, now: Timestamp) -> Result<Optio
         None => Ok(None),
         Some((progress, Some(at))) => ended(&progress, at).map(Some),
         Some((_, None)) => {
-            let sql = "select distinct name from staged join roles on roles.id = staged.role where task_id = ?1";
+            let sql = "select distinct name from staged join roles on roles.id = staged.role where task_id = ?1 order by name";
             let mut query = tx.prepare_cached(sql)?;
             let roles: Result<Vec<String>, _> = query.query_map([task.as_str()], |row| row.get(0))?.collect();
             Ok(Some(Progress::Running { roles_to_publish: roles?, last_update: now }))
