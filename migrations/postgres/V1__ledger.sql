@@ -98,7 +98,7 @@ create table tasks (
     reported boolean not null default false
 ) with (fillfactor = 80, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000);
 create index tasks_unreported on tasks (finished_at) where not reported and finished_at is not null;
-create index tasks_finished on tasks (finished_at);
+create index tasks_finished on tasks (finished_at) where finished_at is not null;
 
 -- The audit log of rounds: what was planned on which head, and when it was committed (null: it died, its versions are burnt).
 create table publications (

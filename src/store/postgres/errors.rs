@@ -54,3 +54,31 @@ fn told(said: &DbError) -> StoreError {
     };
     if passes { unavailable(cause) } else { StoreError::Broken(format!("{STORE}: {cause}")) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::postgres::{Pool, testing};
+
+    async fn said(sql: &str) -> StoreError {
+        let pool = Pool::new(&testing::migrated().await);
+        let error = pool.rows(sql, &[]).await.expect_err("it fails");
+        // The connection is fit for the next question.
+        pool.rows("select 1", &[]).await.expect("answered");
+        error
+    }
+
+    #[actix::test]
+    async fn what_may_be_better_later_is_unavailable_and_what_contradicts_itself_is_broken() {
+        let missing = said("select 1 from nowhere").await.to_string();
+        assert!(missing.contains("rstufd migrate"), "{missing}");
+        for code in ["53100", "53300", "57014", "40001", "40P01", "55P03", "25006", "58030", "08006"] {
+            let sql = "do $$ begin raise exception 'said' using errcode = 'CODE'; end $$".replace("CODE", code);
+            let error = said(&sql).await;
+            assert!(matches!(&error, StoreError::Unavailable { cause, .. } if cause.contains(code)), "{error}");
+        }
+        for sql in ["select 1 / 0", "select nothing from roles", "insert into roles (name) values (null)"] {
+            assert!(matches!(said(sql).await, StoreError::Broken(_)), "{sql}");
+        }
+    }
+}
