@@ -130,7 +130,7 @@ pub struct BinsRole {
     #[schema(exclusive_minimum = 1, exclusive_maximum = 16385)]
     pub number_of_delegated_bins: u32,
     /// How the bins are written into `targets`.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Layout::is_default")]
     #[schema(schema_with = layouts)]
     pub layout: Layout,
 }

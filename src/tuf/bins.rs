@@ -21,6 +21,13 @@ pub enum Layout {
     PathHashPrefixes,
 }
 
+impl Layout {
+    /// Whether this is what a bootstrap gets that says nothing of it.
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// What the names of all bins begin with.
 pub const NAME_PREFIX: &str = "bins";
 
