@@ -21,7 +21,7 @@ use tokio::{
 
 use crate::{
     clock::Clock,
-    queue::{Broker, Delivery, QueueError, Tag, Verdict},
+    queue::{Broker, Delivery, QueueError, RECEIVED_BYTES, Tag, Verdict},
     store::{
         StoreError,
         sqlite::{Database, Durability},
@@ -38,8 +38,6 @@ mod schema {
     refinery::embed_migrations!("migrations/queue");
 }
 
-/// One receive stops at so many bytes of jobs though there are more: they are all in memory at once.
-const RECEIVED_BYTES: u64 = 32 * 1024 * 1024;
 /// How long a receiver sleeps at most while a retry waits: the clock may be set meanwhile.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 

@@ -8,9 +8,23 @@ use thiserror::Error;
 
 use crate::task::{Job, TaskId};
 
+pub mod celery;
 #[cfg(test)]
 pub(crate) mod contract;
 pub mod local;
+pub mod routing;
+
+/// One receive stops at so many bytes of jobs though there are more: they are all in memory at once.
+const RECEIVED_BYTES: u64 = 32 * 1024 * 1024;
+
+/// What a program does with a broker between processes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// It only publishes, as the API does.
+    Publisher,
+    /// It consumes, as a worker does; it may publish too.
+    Consumer,
+}
 
 /// The broker could not take or give a job. Nothing is known to have happened; to publish again under the same id is safe.
 #[derive(Debug, Error)]
