@@ -8,11 +8,16 @@ use thiserror::Error;
 
 use crate::task::{Job, TaskId};
 
+pub mod amqp;
 pub mod celery;
 #[cfg(test)]
 pub(crate) mod contract;
+mod here;
+mod link;
 pub mod local;
 pub mod routing;
+#[cfg(test)]
+pub(crate) mod server;
 
 /// One receive stops at so many bytes of jobs though there are more: they are all in memory at once.
 const RECEIVED_BYTES: u64 = 32 * 1024 * 1024;
