@@ -15,6 +15,7 @@ pub(crate) mod contract;
 mod here;
 mod link;
 pub mod local;
+pub mod redis;
 pub mod routing;
 #[cfg(test)]
 pub(crate) mod server;
