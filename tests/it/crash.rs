@@ -29,13 +29,15 @@ enum Next {
     OtherWork,
 }
 
+const BOTH: [Next; 2] = [Next::SameWork, Next::OtherWork];
+
 async fn scenario(layout: Layout) -> Scenario {
     let held = tempfile::tempdir().expect("a directory");
     let ceremony = Ceremony::hold(&held.path().join("ceremony"), &held.path().join("keys"), layout, 2);
     Scenario::new(ceremony, held).await
 }
 
-async fn every_write_may_fail(layout: Layout, backend: Backend) {
+async fn every_write_may_fail(layout: Layout, backend: &Backend, then: &[Next]) {
     let scenario = scenario(layout).await;
     let mut sound = World::new(&scenario, backend, None).await;
     sound.run(Next::SameWork).await;
@@ -47,7 +49,7 @@ async fn every_write_may_fail(layout: Layout, backend: Backend) {
     let mut kinds: BTreeMap<String, usize> = BTreeMap::new();
     for (number, write) in writes.iter().enumerate() {
         for fault in [Fault::NotApplied, Fault::AppliedButFailed, Fault::EndedBefore, Fault::EndedAfter] {
-            for next in [Next::SameWork, Next::OtherWork] {
+            for next in then.iter().copied() {
                 let case = format!("{fault:?} at write {number} ({write}), then {next:?}");
                 let mut world = World::new(&scenario, backend, Some((number, fault))).await;
                 world.run(next).await;
@@ -67,12 +69,18 @@ async fn every_write_may_fail(layout: Layout, backend: Backend) {
 
 #[tokio::test]
 async fn every_write_may_fail_with_succinct_bins() {
-    every_write_may_fail(Layout::Succinct, Backend::Sqlite).await;
+    every_write_may_fail(Layout::Succinct, &Backend::Sqlite, &BOTH).await;
 }
 
 #[tokio::test]
 async fn every_write_may_fail_with_explicit_bins() {
-    every_write_may_fail(Layout::PathHashPrefixes, Backend::Sqlite).await;
+    every_write_may_fail(Layout::PathHashPrefixes, &Backend::Sqlite, &BOTH).await;
+}
+
+#[tokio::test]
+async fn every_write_may_fail_on_postgresql() {
+    // After other work the same is done again, too.
+    every_write_may_fail(Layout::Succinct, &Backend::postgres().await, &[Next::OtherWork]).await;
 }
 
 /// The world has a client read everything after each single write to the bucket, also where several are made together.
@@ -80,7 +88,7 @@ async fn every_write_may_fail_with_explicit_bins() {
 async fn a_reader_after_every_write_sees_a_consistent_repository() {
     for layout in [Layout::Succinct, Layout::PathHashPrefixes] {
         let scenario = scenario(layout).await;
-        let mut world = World::new(&scenario, Backend::Sqlite, None).await;
+        let mut world = World::new(&scenario, &Backend::Sqlite, None).await;
         world.run(Next::SameWork).await;
         assert_eq!(world.artifacts(), scenario::visible_at_the_end());
         let writes = world.writes().iter().filter(|write| matches!(write.as_str(), "create" | "point")).count();

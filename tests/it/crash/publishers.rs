@@ -1,5 +1,5 @@
 //! Two workers publish at once: one is paused at each of its durable writes, before it or after it, while the other does all of
-//! its work; then the first goes on. The other's clock is far ahead, so that it believes the first one's plan to be forgotten.
+//! its work; then the first goes on. The other takes the first one's plan for forgotten, and its clock is ahead.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -23,7 +23,6 @@ use super::{
 
 /// Nothing here takes longer.
 const LIMIT: Duration = Duration::from_secs(60);
-/// Longer than any plan of another worker is waited for.
 const AHEAD: SignedDuration = SignedDuration::from_mins(10);
 
 /// What is there before.
@@ -53,7 +52,7 @@ fn visible_at_the_end() -> BTreeMap<String, Value> {
 
 /// The worker that may be paused does its work however often it takes, and tells how often it lost.
 async fn work(place: &Place<'_>, fuse: &Arc<Fuse>) -> u32 {
-    let mut process = place.start(fuse, Clock::system()).await;
+    let mut process = place.start(fuse, Clock::system());
     let mut lost = 0;
     while let Err(error) = process.attempt("mine", mine(place.bins())).await {
         assert!(matches!(error, RoundError::Store(StoreError::Lost(_))), "{error}");
@@ -63,15 +62,15 @@ async fn work(place: &Place<'_>, fuse: &Arc<Fuse>) -> u32 {
     lost
 }
 
-async fn bootstrapped(scenario: &Scenario, backend: Backend) -> Place<'_> {
+async fn bootstrapped<'a>(scenario: &'a Scenario, backend: &Backend) -> Place<'a> {
     let place = Place::new(scenario, backend).await;
-    let mut process = place.start(&Arc::default(), Clock::system()).await;
+    let mut process = place.start(&Arc::default(), Clock::system());
     process.attempt("bootstrap", place.bootstrap()).await.expect("nothing fails");
     process.attempt("base", base(place.bins())).await.expect("nothing fails");
     place
 }
 
-async fn a_publisher_is_paused_at_each_write(layout: Layout, backend: Backend) {
+async fn a_publisher_is_paused_at_each_write(layout: Layout, backend: &Backend) {
     let scenario = super::scenario(layout).await;
     let sound = Arc::new(Fuse::default());
     assert_eq!(work(&bootstrapped(&scenario, backend).await, &sound).await, 0);
@@ -84,8 +83,9 @@ async fn a_publisher_is_paused_at_each_write(layout: Layout, backend: Backend) {
             let fuse = Arc::new(Fuse::pausing(number, side, gate.clone()));
             let other = async {
                 gate.reached().await;
+                place.forget_plans().await;
                 let clock = Clock::fixed(Timestamp::now() + AHEAD);
-                let mut process = place.start(&Arc::default(), clock).await;
+                let mut process = place.start(&Arc::default(), clock);
                 for (id, work) in theirs(place.bins()) {
                     process.attempt(id, work).await.expect("nothing fails for the other");
                 }
@@ -110,10 +110,15 @@ async fn a_publisher_is_paused_at_each_write(layout: Layout, backend: Backend) {
 
 #[tokio::test]
 async fn a_publisher_may_pause_at_each_write_with_succinct_bins() {
-    a_publisher_is_paused_at_each_write(Layout::Succinct, Backend::Sqlite).await;
+    a_publisher_is_paused_at_each_write(Layout::Succinct, &Backend::Sqlite).await;
 }
 
 #[tokio::test]
 async fn a_publisher_may_pause_at_each_write_with_explicit_bins() {
-    a_publisher_is_paused_at_each_write(Layout::PathHashPrefixes, Backend::Sqlite).await;
+    a_publisher_is_paused_at_each_write(Layout::PathHashPrefixes, &Backend::Sqlite).await;
+}
+
+#[tokio::test]
+async fn a_publisher_may_pause_at_each_write_on_postgresql() {
+    a_publisher_is_paused_at_each_write(Layout::Succinct, &Backend::postgres().await).await;
 }

@@ -27,8 +27,9 @@ use rstuf::{
         keys::KeyStore,
         ledger::{
             Ended, Head, Ledger, NewRepository, Plan, Planned, Publication, Repository, RepositorySettings, Request,
-            Work, sqlite::SqliteLedger,
+            Work, postgres::PostgresLedger, sqlite::SqliteLedger,
         },
+        postgres,
         results::{Results, sqlite::SqliteResults},
         settings::{BOOTSTRAP, Settings, sqlite::SqliteSettings},
         shared::SharedDatabase,
@@ -50,7 +51,7 @@ use super::{
     fuse::{Fault, Fuse},
     scenario,
 };
-use crate::harness::{ceremony::Ceremony, checker::Checker};
+use crate::harness::{ceremony::Ceremony, checker::Checker, services};
 
 /// What all runs have in common.
 pub(super) struct Scenario {
@@ -73,9 +74,26 @@ impl Scenario {
 }
 
 /// Where a ledger is kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Backend {
+    /// In a file of each run.
     Sqlite,
+    /// In this database, which each run empties.
+    Postgres(String),
+}
+
+impl Backend {
+    /// A new database on the server of the tests.
+    pub(super) async fn postgres() -> Self {
+        let url = services::shared_database().await;
+        // The server goes on running whatever ends here, so nobody needs to wait for its disk.
+        services::execute(
+            &url,
+            "do $$ begin execute format('alter database %I set synchronous_commit = off', current_database()); end $$",
+        )
+        .await;
+        Self::Postgres(url)
+    }
 }
 
 /// What all processes of a run have in common: their stores, and a client who reads everything after every write.
@@ -87,20 +105,24 @@ pub(super) struct Place<'a> {
 }
 
 impl<'a> Place<'a> {
-    pub(super) async fn new(scenario: &'a Scenario, backend: Backend) -> Self {
+    pub(super) async fn new(scenario: &'a Scenario, backend: &Backend) -> Self {
+        if let Backend::Postgres(url) = backend {
+            services::execute(url, "drop schema if exists rstuf cascade").await;
+            postgres::migrate(&options(url)).await.expect("the schema can be made");
+        }
         // Nothing here depends on the disk; where there is memory to write to, it is quicker.
         let memory = std::path::Path::new("/dev/shm");
         let home = if memory.is_dir() { TempDir::new_in(memory) } else { TempDir::new() }.expect("a directory");
         let checker = Checker::of(home.path().join("metadata"), &scenario.ceremony);
-        Self { scenario, backend, home, checker: Arc::new(Mutex::new(checker)) }
+        Self { scenario, backend: backend.clone(), home, checker: Arc::new(Mutex::new(checker)) }
     }
 
     /// A new process on what others left.
-    pub(super) async fn start(&self, fuse: &Arc<Fuse>, clock: Clock) -> Process {
+    pub(super) fn start(&self, fuse: &Arc<Fuse>, clock: Clock) -> Process {
         let bucket = self.home.path().join("metadata");
         let shared = SharedDatabase::open(self.home.path().join("shared.db")).expect("the shared database opens");
         let results = SqliteResults::new(&shared, clock.clone(), Duration::from_secs(3600));
-        let ledger = FusedLedger { ledger: self.ledger().await, fuse: fuse.clone() };
+        let ledger = self.ledger();
         let bucket = Arc::new(FusedBucket {
             bucket: DirectoryBucket::open(bucket.clone()).expect("the bucket opens"),
             fuse: fuse.clone(),
@@ -108,11 +130,11 @@ impl<'a> Place<'a> {
             checker: self.checker.clone(),
             reads: AtomicUsize::new(0),
         });
-        let hands = OwnHands { keys: self.scenario.keys.clone(), ledger: self.ledger().await };
+        let hands = OwnHands { keys: self.scenario.keys.clone(), ledger: ledger.clone() };
         Process {
             bucket: bucket.clone(),
             parts: Parts {
-                ledger: Arc::new(ledger),
+                ledger: Arc::new(FusedLedger { ledger, fuse: fuse.clone() }),
                 bucket,
                 hands: Arc::new(hands),
                 clock,
@@ -125,11 +147,19 @@ impl<'a> Place<'a> {
         }
     }
 
-    async fn ledger(&self) -> Arc<dyn Ledger> {
-        match self.backend {
+    fn ledger(&self) -> Arc<dyn Ledger> {
+        match &self.backend {
             Backend::Sqlite => {
                 Arc::new(SqliteLedger::open(&self.home.path().join("ledger.db")).expect("the ledger opens"))
             }
+            Backend::Postgres(url) => Arc::new(PostgresLedger::new(&options(url))),
+        }
+    }
+
+    /// Lets nobody wait any longer for the plan of another worker.
+    pub(super) async fn forget_plans(&self) {
+        if let Backend::Postgres(url) = &self.backend {
+            services::execute(url, "update rstuf.publisher set until = now()").await;
         }
     }
 
@@ -189,10 +219,10 @@ pub(super) struct World<'a> {
 }
 
 impl<'a> World<'a> {
-    pub(super) async fn new(scenario: &'a Scenario, backend: Backend, fault: Option<(usize, Fault)>) -> Self {
+    pub(super) async fn new(scenario: &'a Scenario, backend: &Backend, fault: Option<(usize, Fault)>) -> Self {
         let place = Place::new(scenario, backend).await;
         let fuse = Arc::new(Fuse::new(fault));
-        let process = place.start(&fuse, Clock::system()).await;
+        let process = place.start(&fuse, Clock::system());
         Self { place, fuse, process }
     }
 
@@ -207,7 +237,8 @@ impl<'a> World<'a> {
                 assert!(matches!(error, RoundError::Store(StoreError::Unavailable { .. })), "{error}");
                 self.place.check();
                 if self.fuse.restart() {
-                    self.process = self.place.start(&self.fuse, Clock::system()).await;
+                    self.place.forget_plans().await;
+                    self.process = self.place.start(&self.fuse, Clock::system());
                 }
                 // Before the bootstrap is recorded no other work is accepted.
                 let ledger = &self.process.parts.ledger;
@@ -237,6 +268,10 @@ impl<'a> World<'a> {
     pub(super) fn artifacts(&self) -> BTreeMap<String, Value> {
         self.place.artifacts()
     }
+}
+
+fn options(url: &str) -> postgres::Options {
+    postgres::Options::parse(url, None, None, None).expect("the address is good")
 }
 
 /// Reads the bucket as a client does, once there is something to read, and says whether there was.

@@ -175,7 +175,7 @@ impl Addresses {
         assert!(number < VIRTUAL_HOSTS.min(REDIS_SHARES), "more fleets than scripts/server.sh has virtual hosts for");
         let redis = Url::parse(&started("RSTUF_TEST_REDIS")).expect("the address is a URL");
         let addresses = Self {
-            postgres: database(&started("RSTUF_TEST_POSTGRES")).await,
+            postgres: shared_database().await,
             redis_port: redis.port().expect("the address has a port"),
             redis_database: 1 + 3 * number,
             amqp: format!("{}/it-{number}", started("RSTUF_TEST_AMQP")),
@@ -249,6 +249,16 @@ fn started(variable: &str) -> String {
     env::var(variable).unwrap_or_else(|_| {
         panic!("{variable} is not set: run the tests through scripts/servers.sh, as in CONTRIBUTING.md")
     })
+}
+
+/// A new database on the server that `scripts/servers.sh` started.
+pub(crate) async fn shared_database() -> String {
+    database(&started("RSTUF_TEST_POSTGRES")).await
+}
+
+/// Executes statements in the database at this URL.
+pub(crate) async fn execute(url: &str, statements: &str) {
+    postgres(url).await.batch_execute(statements).await.expect("PostgreSQL does it");
 }
 
 /// A new database on the server of `url`, which names another one.
