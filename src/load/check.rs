@@ -77,6 +77,13 @@ pub struct Checked {
     pub faults: Vec<String>,
 }
 
+impl Checked {
+    /// Nothing could be found out about so many claims.
+    pub fn impossible(error: &anyhow::Error, claims: usize) -> Self {
+        Self { verdicts: vec![Verdict::Unknown; claims], refused: 1, faults: vec![format!("{error:#}")] }
+    }
+}
+
 /// Checks claims against the states that were seen. `root` is what the client trusts. Blocks.
 ///
 /// # Errors
@@ -306,5 +313,30 @@ impl Bin<'_, '_> {
             Change::Added => listed.is_some_and(|file| self.files.kind.describes(artifact, file)),
             Change::Removed => listed.is_none(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_is_as_good_as_the_worst_of_its_artifacts() {
+        use Verdict::{False, True, Unknown};
+        let [soon, late] = [1, 2].map(Duration::from_millis);
+        for (one, other, together) in [
+            (True(soon), True(late), True(late)),
+            (True(late), False(Some(soon)), False(Some(late))),
+            (False(Some(soon)), False(Some(late)), False(Some(late))),
+            (True(soon), False(None), False(None)),
+            (False(Some(soon)), False(None), False(None)),
+            (True(soon), Unknown, Unknown),
+            (False(Some(soon)), Unknown, False(Some(soon))),
+            (False(None), Unknown, False(None)),
+            (Unknown, Unknown, Unknown),
+        ] {
+            assert_eq!(both(one, other), together, "{one:?} and {other:?}");
+            assert_eq!(both(other, one), together, "{other:?} and {one:?}");
+        }
     }
 }

@@ -129,6 +129,21 @@ fn http_tells_a_success_that_no_client_sees() {
 }
 
 #[test]
+fn http_tells_what_a_client_refuses_and_what_it_counted_all_the_same() {
+    let server = Server::start();
+    assert_eq!(bootstrap(&server).0, 0);
+    let (url, bucket) = (server.url(), server.bucket());
+    let foreign = Server::start();
+    assert_eq!(bootstrap(&foreign).0, 0);
+    let root = foreign.bucket().join("1.root.json");
+    let (code, report) =
+        report(&["http", "--api", &url, "--metadata-dir", text(&bucket), "--requests", "3", "--root", text(&root)]);
+    assert_eq!(code, 1, "{report:#}");
+    assert_counts(&report, &[("accepted", 3), ("success", 3), ("false_success", 0), ("success_not_checked", 3)]);
+    assert!(report["counts"]["files_refused_by_the_client"].as_u64() > Some(0), "{report:#}");
+}
+
+#[test]
 fn http_counts_what_is_not_accepted() {
     let (repository, empty) = (Server::start(), Server::start());
     assert_eq!(bootstrap(&repository).0, 0);
