@@ -165,6 +165,7 @@ fn standalone(flags: &StandaloneFlags) -> anyhow::Result<i32> {
     let system = System::new();
     let server = system.block_on(Standalone::start(options))?;
     println!("listening on http://{}", server.address());
+    tell_of_metrics(server.metrics_url().as_deref());
     serve(system, server.stop())
 }
 

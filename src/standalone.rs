@@ -11,7 +11,8 @@ use tokio::task::JoinHandle;
 use crate::{
     actors::{Resources, Worker},
     clock::Clock,
-    http::{self, Api, Limits},
+    fleet::watched,
+    http::{self, Api, Limits, metrics::Scrape},
     queue::local::{Capacity, LocalBroker},
     store::{
         StoreError,
@@ -41,6 +42,8 @@ pub struct Options {
     pub key_dir: PathBuf,
     /// The address and port to listen on; port 0 takes a free one.
     pub listen: SocketAddr,
+    /// The address and port of figures and health.
+    pub metrics_listen: Option<SocketAddr>,
     /// What a request may ask for.
     pub limits: Limits,
     /// How many jobs may wait.
@@ -56,7 +59,9 @@ pub struct Options {
 /// A standalone server that runs.
 pub struct Standalone {
     address: SocketAddr,
+    metrics_address: Option<SocketAddr>,
     server: ServerHandle,
+    watched: Option<ServerHandle>,
     worker: Worker,
     watch: JoinHandle<()>,
     /// Held until everything else has ended.
@@ -69,12 +74,13 @@ impl Standalone {
     /// # Errors
     /// When the directory is in use or can't be written, when what is in it is of another program, or when the address is taken.
     pub async fn start(options: Options) -> anyhow::Result<Self> {
-        let Options { data_dir, key_dir, listen, limits, capacity, result_expiry, renewal_interval, batch } = options;
+        let Options { data_dir, key_dir, listen, metrics_listen, .. } = options;
+        let Options { limits, capacity, result_expiry, renewal_interval, batch, .. } = options;
         let lock = DirectoryLock::acquire(&data_dir)?;
         std::fs::create_dir_all(&key_dir)
             .with_context(|| format!("can't make the key directory {}", key_dir.display()))?;
         let clock = Clock::system();
-        let started = clock.now();
+        let metrics = Metrics::new(clock.now());
         let ledger = Arc::new(SqliteLedger::open(&data_dir.join("ledger.db"))?);
         let bucket: Arc<dyn Bucket> = Arc::new(DirectoryBucket::open(data_dir.join("metadata"))?);
         let shared = SharedDatabase::open(data_dir.join("shared.db"))?;
@@ -84,7 +90,11 @@ impl Standalone {
         ledger.report_again(clock.now() - REPORT_AGAIN).await?;
         revoke_lost_bootstrap(settings.as_ref(), &broker, ledger.as_ref(), clock.now()).await?;
 
-        let api = Api::new(broker.clone(), settings.clone(), results.clone(), clock.clone(), limits);
+        let api = Api::new(broker.clone(), settings.clone(), results.clone(), clock.clone(), limits)
+            .counted_by(metrics.clone());
+        let scrape = Scrape::new(metrics.clone(), broker.clone(), clock.clone());
+        let watched = metrics_listen.map(|listen| watched(listen, scrape, api.readiness())).transpose()?;
+        let (metrics_address, watched) = watched.unzip();
         let watch = actix::spawn(http::watch(api.clone()));
         let worker = Worker::start(Resources {
             broker,
@@ -97,7 +107,7 @@ impl Standalone {
             batch,
             renewal_interval,
             result_expiry,
-            metrics: Metrics::new(started),
+            metrics,
         });
         let server = HttpServer::new(move || http::app(api.clone(), Some(bucket.clone())))
             .disable_signals()
@@ -108,7 +118,7 @@ impl Standalone {
         let server = server.run();
         let handle = server.handle();
         actix::spawn(server);
-        Ok(Self { address, server: handle, worker, watch, _lock: lock })
+        Ok(Self { address, metrics_address, server: handle, watched, worker, watch, _lock: lock })
     }
 
     /// Where it listens.
@@ -116,11 +126,19 @@ impl Standalone {
         self.address
     }
 
+    /// Where its figures are.
+    pub fn metrics_url(&self) -> Option<String> {
+        self.metrics_address.map(|address| format!("http://{address}"))
+    }
+
     /// Stops in order: no new requests, no new deliveries, the round that is under way, its reports.
     pub async fn stop(self) {
         self.watch.abort();
         self.server.stop(true).await;
         self.worker.shut_down().await;
+        if let Some(watched) = self.watched {
+            watched.stop(true).await;
+        }
     }
 }
 

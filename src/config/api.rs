@@ -16,12 +16,8 @@ use crate::{
 };
 
 /// The program.
-pub const PROGRAM: Program = Program {
-    name: "api",
-    settings: &SETTINGS,
-    aliases: &fleet::ALIASES_OF_API,
-    meaningless: &fleet::MEANINGLESS,
-};
+pub const PROGRAM: Program =
+    Program { name: "api", settings: &SETTINGS, aliases: &fleet::ALIASES_OF_API, meaningless: &fleet::MEANINGLESS };
 
 const SETTINGS: [Setting; 20] = [
     fleet::BROKER_SERVER,

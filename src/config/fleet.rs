@@ -14,10 +14,15 @@ use crate::{
     store::redis::Server,
 };
 
-pub(super) const BROKER_SERVER: Setting =
-    address("broker_server", "RabbitMQ, as amqp://user:password@host:5672/vhost or amqps://, or Redis, as redis:// or rediss://");
-pub(super) const BROKER_QUEUE_TYPE: Setting =
-    setting("broker_queue_type", "classic", "queues that are declared at RabbitMQ: classic or quorum (replicated in its cluster)");
+pub(super) const BROKER_SERVER: Setting = address(
+    "broker_server",
+    "RabbitMQ, as amqp://user:password@host:5672/vhost or amqps://, or Redis, as redis:// or rediss://",
+);
+pub(super) const BROKER_QUEUE_TYPE: Setting = setting(
+    "broker_queue_type",
+    "classic",
+    "queues that are declared at RabbitMQ: classic or quorum (replicated in its cluster)",
+);
 pub(super) const REDIS_SERVER: Setting =
     address("redis_server", "Redis with settings and results, as redis://user:password@host:6379 or rediss://");
 pub(super) const REDIS_SERVER_PORT: Setting =
@@ -38,8 +43,7 @@ pub(super) const LOG_FORMAT: Setting = setting("log_format", "text", "text or js
 pub(super) const DB_PASSWORD: Setting =
     secret("db_password", "password of the user of the database, or a path below /run/secrets to a file with it");
 
-pub(super) const ALIASES_OF_API: [Alias; 1] =
-    [Standing::of("disabled_endpoints", "disable_endpoints", Standing::Good)];
+pub(super) const ALIASES_OF_API: [Alias; 1] = [Standing::of("disabled_endpoints", "disable_endpoints", Standing::Good)];
 pub(super) const ALIASES_OF_WORKER: [Alias; 4] = [
     Standing::of("local_storage_path", "local_storage_backend_path", Standing::Good),
     Standing::of("sql_server", "db_server", Standing::Deprecated),
@@ -114,8 +118,10 @@ fn broker(reader: &mut Reader, ca_file: Option<&PathBuf>) -> Option<BrokerOption
     let ca_file = ca_file.map(PathBuf::as_path);
     let parsed = match url.trim_start().starts_with("redis") && url.contains("://") {
         true => Server::parse(&url, None, ca_file).map(BrokerOptions::Redis),
-        false => AmqpOptions::parse(&url, ca_file)
-            .map(|options| BrokerOptions::Amqp(Box::new(AmqpOptions { kind, ..options }))),
+        false => AmqpOptions::parse(&url, ca_file).map(|mut options| {
+            options.kind = kind;
+            BrokerOptions::Amqp(Box::new(options))
+        }),
     };
     parsed.map_err(|why| reader.fault("broker_server", &why)).ok()
 }

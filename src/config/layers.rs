@@ -70,10 +70,13 @@ pub(super) fn layers(program: &'static Program, sources: Sources) -> Layers {
 impl Layers {
     fn take(&mut self, program: &'static Program, name: &str, written: &str, value: config::Value) {
         let Some(setting) = program.setting(name) else { return };
-        let mut origin = value.origin().map_or("a flag", |origin| match origin {
-            "the environment" => "environment",
-            file => file,
-        }).to_owned();
+        let mut origin = value
+            .origin()
+            .map_or("a flag", |origin| match origin {
+                "the environment" => "environment",
+                file => file,
+            })
+            .to_owned();
         if written != name {
             origin = format!("{origin}, as {written}");
         }

@@ -176,6 +176,158 @@ mod tests {
         file
     }
 
+    const CANARY: &str = "canary";
+
+    fn fault_of<T>(reading: Reading<T>, name: &str) -> String {
+        let mut of_name = reading.faults.iter().filter(|fault| fault.starts_with(name));
+        of_name.next().unwrap_or_else(|| panic!("{name} has no fault: {:?}", reading.faults)).clone()
+    }
+
+    fn api_with(more: &[(&str, &str)]) -> Sources {
+        let given = [("RSTUF_BROKER_SERVER", "guest:guest@rabbitmq:5672"), ("RSTUF_REDIS_SERVER", "\"redis://redis\"")];
+        sources(&given.into_iter().chain(more.iter().copied()).collect::<Vec<_>>())
+    }
+
+    fn worker_with(more: &[(&str, &str)]) -> Sources {
+        let given = [
+            ("RSTUF_DB_SERVER", "postgresql://postgres:5432/rstuf"),
+            ("RSTUF_STORAGE_BACKEND", "LocalStorage"),
+            ("RSTUF_LOCAL_STORAGE_BACKEND_PATH", "/srv/metadata"),
+            ("RSTUF_ONLINE_KEY_DIR", "/"),
+        ];
+        api_with(&given.into_iter().chain(more.iter().copied()).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn the_environment_of_the_python_containers_is_taken_as_it_is() {
+        let python = [
+            ("RSTUF_REDIS_SERVER_PORT", "6380"),
+            ("RSTUF_REDIS_SERVER_DB_RESULT", "2"),
+            ("RSTUF_REDIS_SERVER_DB_REPO_SETTINGS", "3"),
+            ("RSTUF_DB_USER", "'rstuf'"),
+            ("RSTUF_DB_PASSWORD", "secret"),
+            ("RSTUF_DB_KEEPALIVE", "true"),
+            ("RSTUF_DB_KEEPALIVE_IDLE", "30"),
+            ("RSTUF_DB_KEEPALIVE_INTERVAL", "5"),
+            ("RSTUF_DB_KEEPALIVE_COUNT", "3"),
+            ("RSTUF_LOCK_TIMEOUT", "500"),
+            ("RSTUF_BUMP_ONLINE_ROLES_TTL", "600"),
+            ("RSTUF_BUMP_ONLINE_ROLES_CHUNK_SIZE", "500"),
+            ("RSTUF_AWS_STORAGE_BUCKET", "bucket"),
+            ("RSTUF_AWS_SECRET_ACCESS_KEY", CANARY),
+            ("RSTUF_GOOGLE_APPLICATION_CREDENTIALS", CANARY),
+            ("RSTUF_WORKER_ID", "host"),
+            ("RSTUF_LOG_LEVEL", "INFO"),
+            ("DATA_DIR", "/data"),
+        ];
+        let reading = worker::load(worker_with(&python));
+        assert_eq!(reading.faults, [] as [String; 0]);
+        for name in ["RSTUF_LOCK_TIMEOUT", "RSTUF_DB_KEEPALIVE_COUNT", "RSTUF_AWS_SECRET_ACCESS_KEY", "DATA_DIR"] {
+            assert_eq!(
+                reading.notes.iter().filter(|note| note.starts_with(&format!("{name} does nothing"))).count(),
+                1
+            );
+        }
+        assert!(!format!("{reading:?}").contains(CANARY));
+        let options = reading.checked().expect("a configuration").options;
+        assert_eq!((options.shared.result_database, options.shared.settings_database), (2, 3));
+        assert_eq!(options.shared.redis.to_string(), "redis://redis:6380");
+        assert_eq!(options.name, "host");
+
+        let api = [
+            ("RSTUF_DISABLED_ENDPOINTS", "/api/v1/task/:{'POST'}/api/v1/metadata/sign"),
+            ("RSTUF_LOG_LEVEL", "WARNING"),
+            ("RSTUF_DB_SERVER", "postgresql://postgres"),
+        ];
+        let reading = api::load(api_with(&api));
+        assert_eq!((reading.faults.len(), reading.notes.len()), (0, 1), "{reading:?}");
+        assert!(reading.notes[0].contains("RSTUF_DB_SERVER does nothing here: it is a setting of rstufd worker"));
+    }
+
+    #[test]
+    fn old_names_are_taken_with_a_word_and_new_ones_win() {
+        let old = [("RSTUF_SQL_USER", "old"), ("RSTUF_SQL_PASSWORD", CANARY), ("RSTUF_LOCAL_STORAGE_PATH", "/other")];
+        let reading = worker::load(worker_with(&old));
+        assert_eq!(reading.faults, [] as [String; 0]);
+        let used = |name| reading.used.iter().find(|used| used.name == name).expect("a setting").clone();
+        assert_eq!((used("db_user").value.as_str(), used("db_password").value.as_str()), ("old", "set"));
+        assert_eq!(used("local_storage_backend_path").value, "/srv/metadata");
+        for note in [
+            "RSTUF_SQL_USER is deprecated: name it RSTUF_DB_USER",
+            "RSTUF_SQL_PASSWORD is deprecated: name it RSTUF_DB_PASSWORD",
+            "RSTUF_LOCAL_STORAGE_PATH does nothing: RSTUF_LOCAL_STORAGE_BACKEND_PATH is given too",
+        ] {
+            assert!(reading.notes.iter().any(|told| told == note), "{note} is not in {:?}", reading.notes);
+        }
+    }
+
+    #[test]
+    fn no_secret_is_in_what_is_printed() {
+        let secrets = [
+            ("RSTUF_BROKER_SERVER", "amqps://user:canary@host:5671/vhost"),
+            ("RSTUF_REDIS_SERVER", "rediss://:canary@host"),
+            ("RSTUF_DB_SERVER", "postgresql://user:canary@host/db?sslmode=disable"),
+            ("RSTUF_DB_PASSWORD", CANARY),
+        ];
+        let reading = worker::load(worker_with(&secrets));
+        assert_eq!(reading.faults, [] as [String; 0]);
+        assert!(!format!("{reading:?} {reading:#?}").contains(CANARY));
+        let wrong = [
+            ("RSTUF_BROKER_SERVER", "canary://user:canary@host:many"),
+            ("RSTUF_REDIS_SERVER", "http://:canary@host"),
+            ("RSTUF_DB_SERVER", "canary://user:canary@host/db?canary=canary"),
+            ("RSTUF_DB_PASSWORD", "/run/secrets/there-is-none"),
+        ];
+        let reading = worker::load(worker_with(&wrong));
+        assert!(fault_of(worker::load(worker_with(&wrong)), "db_password").contains("there-is-none"));
+        let faults = reading.checked().expect_err("faults").to_string();
+        assert_eq!(faults.lines().count(), 5, "{faults}");
+        assert!(!faults.contains(":canary@"), "{faults}");
+    }
+
+    #[test]
+    fn the_url_chooses_the_broker() {
+        use crate::fleet::BrokerOptions;
+        for (url, redis) in [
+            ("redis://host/3", true),
+            ("rediss://host", true),
+            ("amqp://host", false),
+            ("amqps://host", false),
+            ("pyamqp://host", false),
+            ("guest:guest@host:5672", false),
+            ("redis:guest@host", false),
+        ] {
+            let checked = api::load(api_with(&[("RSTUF_BROKER_SERVER", url)])).checked().expect(url);
+            assert_eq!(matches!(checked.options.shared.broker, BrokerOptions::Redis(_)), redis, "{url}");
+        }
+    }
+
+    #[test]
+    fn what_a_program_needs_is_asked_for_all_at_once() {
+        let reading =
+            worker::load(sources(&[("RSTUF_STORAGE_BACKEND", "AWSS3"), ("RSTUF_ONLINE_KEY_DIR", "/no/such")]));
+        assert!(
+            fault_of(worker::load(sources(&[("RSTUF_STORAGE_BACKEND", "AWSS3")])), "storage_backend")
+                .contains("not supported yet")
+        );
+        for name in ["broker_server", "redis_server", "db_server", "storage_backend", "online_key_dir"] {
+            assert!(reading.faults.iter().any(|fault| fault.starts_with(name)), "{name}: {:?}", reading.faults);
+        }
+        let mistakes = [
+            ("RSTUF_SSL_CERT", "/no/such.pem"),
+            ("RSTUF_DISABLE_ENDPOINTS", "/api/v1/tasks/"),
+            ("RSTUF_BROKER_QUEUE_TYPE", "stream"),
+            ("RSTUF_METRICS_LISTEN", "9090"),
+            ("RSTUF_CA_FILE", "/no/such.pem"),
+            ("RSTUF_LISTNE", "x"),
+        ];
+        let faults = api::load(api_with(&mistakes)).checked().expect_err("faults").to_string();
+        for name in ["ssl_cert", "disable_endpoints", "broker_queue_type", "metrics_listen", "ca_file", "listne"] {
+            assert!(faults.contains(&format!("\n  {name}")), "{name} is not in {faults}");
+        }
+        assert!(faults.contains("did you mean listen?"), "{faults}");
+    }
+
     const PROGRAMS: [(&Program, &str); 3] = [
         (&standalone::PROGRAM, include_str!("../../config/standalone.toml")),
         (&api::PROGRAM, include_str!("../../config/api.toml")),

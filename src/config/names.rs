@@ -100,7 +100,8 @@ impl Program {
     }
 
     fn hint(&self, name: &str) -> String {
-        let nearest = self.settings.iter().map(|setting| (strsim::damerau_levenshtein(name, setting.name), setting.name));
+        let nearest =
+            self.settings.iter().map(|setting| (strsim::damerau_levenshtein(name, setting.name), setting.name));
         if let Some((distance, nearest)) = nearest.min()
             && distance <= 2.max(name.len() / 4)
         {

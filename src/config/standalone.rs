@@ -2,16 +2,17 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use super::{Reading, Setting, Sources, names::Program, read, reader::Reader, setting};
+use super::{Reading, Setting, Sources, fleet, names::Program, read, reader::Reader, setting};
 use crate::{http::Limits, queue::local::Capacity, standalone::Options};
 
 /// The program.
 pub const PROGRAM: Program = Program { name: "standalone", settings: &SETTINGS, aliases: &[], meaningless: &[] };
 
 /// All settings of `rstufd standalone`.
-const SETTINGS: [Setting; 15] = [
+const SETTINGS: [Setting; 16] = [
     setting("data_dir", "./rstuf-data", "directory of everything that is kept: ledger, queue, published files"),
     setting("listen", "127.0.0.1:8080", "address and port of the API; port 0 takes a free one"),
+    fleet::METRICS_LISTEN,
     setting("key_dir", "", "directory of the online keys that roots name as fn:<file>; empty: <data_dir>/keys"),
     setting("body_bytes", "33554432", "largest body of a request, in bytes"),
     setting("artifacts_per_request", "100000", "most artifacts that one request adds or removes"),
@@ -35,6 +36,7 @@ pub fn load(sources: Sources) -> Reading<Options> {
             key_dir: reader.path("key_dir").unwrap_or_else(|| data_dir.join("keys")),
             data_dir,
             listen: listen(reader),
+            metrics_listen: fleet::metrics_listen(reader),
             limits: limits(reader),
             capacity: Capacity {
                 jobs: reader.number("queue_jobs", 1, 100_000_000),
@@ -83,8 +85,12 @@ mod tests {
     #[test]
     fn a_layer_covers_those_below_it() {
         let file = file("listen = \"127.0.0.1:1\"\npath_bytes = 100\ncustom_bytes = 100\n");
-        let mut sources =
-            sources(&[("RSTUF_LISTEN", "127.0.0.1:2"), ("RSTUF_PATH_BYTES", "\"200\""), ("OTHER", "x"), ("RSTUF_KEY_DIR", "")]);
+        let mut sources = sources(&[
+            ("RSTUF_LISTEN", "127.0.0.1:2"),
+            ("RSTUF_PATH_BYTES", "\"200\""),
+            ("OTHER", "x"),
+            ("RSTUF_KEY_DIR", ""),
+        ]);
         sources.file = Some(file.path().into());
         sources.flags.insert("listen", "127.0.0.1:3".to_owned());
         let reading = load(sources);

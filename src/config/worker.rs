@@ -86,7 +86,10 @@ fn bucket(reader: &mut Reader) -> Option<PathBuf> {
     match reader.text("storage_backend").as_str() {
         "LocalStorage" => {}
         "AWSS3" => {
-            reader.fault("storage_backend", "buckets of S3 are not supported yet; use LocalStorage, a directory that all workers share");
+            reader.fault(
+                "storage_backend",
+                "buckets of S3 are not supported yet; use LocalStorage, a directory that all workers share",
+            );
             return None;
         }
         _ => {

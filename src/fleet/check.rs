@@ -100,7 +100,8 @@ async fn shared(shared: &Shared) -> Vec<Finding> {
 }
 
 async fn database(options: &postgres::Options) -> Finding {
-    let found = answer(postgres::check_schema(options), "check that PostgreSQL runs, db_server, db_user and db_password").await;
+    let found =
+        answer(postgres::check_schema(options), "check that PostgreSQL runs, db_server, db_user and db_password").await;
     let found = found.map(|()| format!("its schema suits this program, which knows version {}", postgres::VERSION));
     Finding { part: "database", place: options.to_string(), found }
 }
@@ -137,6 +138,8 @@ fn keys(path: &Path) -> Finding {
             0 => "can be read, and has no key yet".to_owned(),
             count => format!("can be read, {count} file(s)"),
         })
-        .map_err(|error| format!("can't be read ({error}); make the directory and give this process the right to read it"));
+        .map_err(|error| {
+            format!("can't be read ({error}); make the directory and give this process the right to read it")
+        });
     Finding { part: "keys", place: path.display().to_string(), found }
 }

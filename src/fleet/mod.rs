@@ -24,7 +24,10 @@ use crate::{
             Results,
             redis::{PREFIX, RedisResults},
         },
-        settings::{Settings, redis::{HASH, RedisSettings}},
+        settings::{
+            Settings,
+            redis::{HASH, RedisSettings},
+        },
     },
 };
 
@@ -61,7 +64,9 @@ impl BrokerOptions {
     fn connect(&self, role: Role, clock: Clock) -> Result<Arc<dyn Broker>, StoreError> {
         Ok(match self {
             Self::Amqp(options) => Arc::new(AmqpBroker::new(options.as_ref().clone(), role, clock)),
-            Self::Redis(_) => todo!(),//BROKER Arc::new(RedisBroker::new(server.client(None)?, RedisOptions::default(), role, clock)),
+            Self::Redis(server) => {
+                Arc::new(RedisBroker::new(server.client(None)?, RedisOptions::default(), role, clock))
+            }
         })
     }
 }
@@ -86,7 +91,11 @@ impl Shared {
 }
 
 /// Serves figures and health on a port of their own, in one thread: nobody waits for it.
-fn watched(listen: SocketAddr, scrape: Scrape, readiness: Readiness) -> anyhow::Result<(SocketAddr, ServerHandle)> {
+pub(crate) fn watched(
+    listen: SocketAddr,
+    scrape: Scrape,
+    readiness: Readiness,
+) -> anyhow::Result<(SocketAddr, ServerHandle)> {
     let server = HttpServer::new(move || {
         let readiness = readiness.clone();
         http::metrics::app(scrape.clone(), |services| http::health_routes(services, readiness))

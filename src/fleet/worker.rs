@@ -10,11 +10,7 @@ use super::{Connected, Shared, watched};
 use crate::{
     actors::{Resources, Worker, supervisor::EXIT_CANNOT_GO_ON},
     clock::Clock,
-    http::{
-        self,
-        health::{Readiness},
-        metrics::Scrape,
-    },
+    http::{self, health::Readiness, metrics::Scrape},
     queue::Role,
     store::{
         StoreError,

@@ -77,9 +77,7 @@ impl Disabled {
                 }
             }
         }
-        document.paths.paths.retain(|_, item| {
-            [&item.get, &item.post, &item.put].into_iter().any(Option::is_some)
-        });
+        document.paths.paths.retain(|_, item| [&item.get, &item.post, &item.put].into_iter().any(Option::is_some));
     }
 }
 
@@ -128,7 +126,9 @@ mod tests {
     #[test]
     fn what_names_nothing_is_told_with_what_can_be_named() {
         let told = Disabled::parse("/api/v1/task/:/api/v1/artefacts/:{'GET'}/api/v1/artifacts/").expect_err("unknown");
-        for part in ["\"/api/v1/artefacts/\"", "\"{'GET'}/api/v1/artifacts/\"", "/api/v1/artifacts/ ", "{'PUT'}/api/v1/config"] {
+        for part in
+            ["\"/api/v1/artefacts/\"", "\"{'GET'}/api/v1/artifacts/\"", "/api/v1/artifacts/ ", "{'PUT'}/api/v1/config"]
+        {
             assert!(told.contains(part), "{part} is not in {told}");
         }
         for item in ["*", "/", "/api/v1/", "/api/v1/artifacts/delete/", "POST /api/v1/artifacts"] {

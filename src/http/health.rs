@@ -110,7 +110,8 @@ impl Readiness {
         {
             return missing.clone();
         }
-        let answers = join_all(self.0.parts.iter().map(async |(name, ask)| Some((*name, answers(name, ask()).await.err()?))));
+        let answers =
+            join_all(self.0.parts.iter().map(async |(name, ask)| Some((*name, answers(name, ask()).await.err()?))));
         let missing: Missing = answers.await.into_iter().flatten().collect();
         *latest = Some((Instant::now(), missing.clone()));
         missing

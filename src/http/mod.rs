@@ -88,7 +88,17 @@ impl Api {
     ) -> Self {
         let places = Arc::new(Semaphore::new(limits.requests_in_flight.clamp(1, Semaphore::MAX_PERMITS)));
         let readiness = ready_with(&broker, &settings, &results).into();
-        Self { broker, settings, results, clock, limits, places, disabled: Arc::default(), readiness, metrics: Metrics::default() }
+        Self {
+            broker,
+            settings,
+            results,
+            clock,
+            limits,
+            places,
+            disabled: Arc::default(),
+            readiness,
+            metrics: Metrics::default(),
+        }
     }
 
     /// The same without these endpoints.
