@@ -157,7 +157,7 @@ mod tests {
 
     use super::*;
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn each_part_that_is_missing_is_named() {
         let readiness: Readiness = Parts::default()
             .with("settings", async || Ok::<_, StoreError>(()))
