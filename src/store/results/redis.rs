@@ -76,7 +76,9 @@ impl Results for RedisResults {
             let (key, document) = (self.key(&id), dumps(&celery::encode(&id, &progress, now)));
             bytes += document.len();
             if progress.ended() {
-                commands.cmd("set").arg(key).arg(document).arg("PX").arg(millis(self.expiry)).ignore();
+                commands.cmd("set").arg(&key).arg(&document).arg("PX").arg(millis(self.expiry)).ignore();
+                // Who waits in Celery listens on the channel of this name, and does not look again.
+                commands.publish(key, document).ignore();
             } else {
                 let lives = millis(self.expiry.max(UNFINISHED));
                 commands.cmd("evalsha").arg(&*UNLESS_ENDED_HASH).arg(1).arg(key);
