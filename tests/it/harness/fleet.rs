@@ -144,7 +144,7 @@ impl Fleet {
         Member { daemon, health: format!("http://127.0.0.1:{health}"), url: format!("http://127.0.0.1:{listen}") }
     }
 
-    /// The environment that all programs of this fleet share, under the names of the Python service.
+    /// The environment of workers, under the names of the Python service; an API is given the first part of it.
     fn settings(&self) -> Vec<(&'static str, String)> {
         let Addresses { postgres, redis_port, redis_database, amqp } = &self.addresses;
         let broker = match self.carrier {

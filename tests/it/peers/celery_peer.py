@@ -76,7 +76,7 @@ def worker(app):
     def ready(**_):
         say({"ready": True})
 
-    app.worker_main(["worker", "--pool", "solo", "--queues", ",".join(QUEUES), "--loglevel", "error", "--quiet"])
+    app.worker_main(["--quiet", "worker", "--pool", "solo", "--queues", ",".join(QUEUES), "--loglevel", "error"])
 
 
 def main():
