@@ -1,8 +1,8 @@
 //! The layers that settings come from, laid over each other.
 
-use std::{collections::BTreeMap, fmt};
+use std::collections::{BTreeMap, BTreeSet};
 
-use config::{Config, Environment, File, FileFormat, ValueKind};
+use config::{Config, ConfigError, Environment, File, FileFormat, Source, ValueKind};
 
 use super::{
     Shown, Sources,
@@ -36,6 +36,7 @@ pub(super) fn layers(program: &'static Program, sources: Sources) -> Layers {
     for name in FOREIGN.into_iter().filter(|name| fleet && sources.variables.contains_key(*name)) {
         layers.notes.push(format!("{name} does nothing here and may be left out"));
     }
+    let flags: BTreeSet<&str> = sources.flags.keys().copied().collect();
     let values = match values(sources) {
         Ok(values) => values,
         Err(fault) => {
@@ -45,15 +46,21 @@ pub(super) fn layers(program: &'static Program, sources: Sources) -> Layers {
     };
     let mut aliases = Vec::new();
     for (name, value) in values {
+        let origin = match value.origin() {
+            _ if flags.contains(name.as_str()) => "a flag",
+            Some("the environment") | None => "environment",
+            Some(file) => file,
+        };
+        let origin = origin.to_owned();
         match program.look_up(&name) {
             Known::Ours => {}
             Known::Nothing(why) => layers.notes.push(format!("{} does nothing here: {why}", variable(&name))),
             Known::Unknown(hint) => layers.faults.push(format!("{name} (or {}): {hint}", variable(&name))),
-            Known::Setting => layers.take(program, &name, &name, value),
-            Known::Alias(setting, standing) => aliases.push((setting, name, standing, value)),
+            Known::Setting => layers.take(program, &name, origin, value),
+            Known::Alias(setting, standing) => aliases.push((setting, name, standing, origin, value)),
         }
     }
-    for (setting, old, standing, value) in aliases {
+    for (setting, old, standing, origin, value) in aliases {
         let (old_variable, new_variable) = (variable(&old), variable(setting));
         if layers.given.contains_key(setting) {
             layers.notes.push(format!("{old_variable} does nothing: {new_variable} is given too"));
@@ -62,24 +69,14 @@ pub(super) fn layers(program: &'static Program, sources: Sources) -> Layers {
         if standing == Standing::Deprecated {
             layers.notes.push(format!("{old_variable} is deprecated: name it {new_variable}"));
         }
-        layers.take(program, setting, &old, value);
+        layers.take(program, setting, format!("{origin}, as {old}"), value);
     }
     layers
 }
 
 impl Layers {
-    fn take(&mut self, program: &'static Program, name: &str, written: &str, value: config::Value) {
+    fn take(&mut self, program: &'static Program, name: &str, mut origin: String, value: config::Value) {
         let Some(setting) = program.setting(name) else { return };
-        let mut origin = value
-            .origin()
-            .map_or("a flag", |origin| match origin {
-                "the environment" => "environment",
-                file => file,
-            })
-            .to_owned();
-        if written != name {
-            origin = format!("{origin}, as {written}");
-        }
         if matches!(value.kind, ValueKind::Table(_) | ValueKind::Array(_) | ValueKind::Nil) {
             self.faults.push(format!("{name} (from {origin}): must be a text or a number, not a table or a list"));
             return;
@@ -111,7 +108,7 @@ fn unquoted(text: &str) -> &str {
 }
 
 /// All values by their names, in small letters and without prefix.
-fn values(sources: Sources) -> Result<BTreeMap<String, config::Value>, impl fmt::Display> {
+fn values(sources: Sources) -> Result<BTreeMap<String, config::Value>, ConfigError> {
     let Sources { file, variables, flags } = sources;
     let variables = variables.into_iter().map(|(name, value)| match name.strip_prefix(SECRETS_PREFIX) {
         Some(rest) => (format!("{PREFIX}_{rest}"), value),
@@ -127,7 +124,8 @@ fn values(sources: Sources) -> Result<BTreeMap<String, config::Value>, impl fmt:
     for (name, value) in flags {
         builder = builder.set_override(name, value)?;
     }
-    builder.build()?.try_deserialize::<BTreeMap<String, config::Value>>()
+    // Deserialised they would have lost where they came from.
+    builder.build()?.collect().map(|values| values.into_iter().collect())
 }
 
 #[cfg(test)]
