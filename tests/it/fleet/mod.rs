@@ -4,3 +4,5 @@ mod celery;
 mod cli;
 mod contract;
 mod faults;
+mod poison;
+mod publishers;
