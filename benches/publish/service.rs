@@ -3,7 +3,10 @@
 use std::{collections::BTreeMap, net::SocketAddr, path::Path, sync::mpsc, thread::JoinHandle};
 
 use anyhow::Context;
-use rstuf::{config, standalone::Standalone};
+use rstuf::{
+    config::{self, Sources},
+    standalone::Standalone,
+};
 use tokio::sync::oneshot;
 
 pub(crate) struct Service {
@@ -17,7 +20,7 @@ impl Service {
     pub(crate) fn start(data_dir: &Path) -> anyhow::Result<Self> {
         let flags =
             BTreeMap::from([("data_dir", data_dir.display().to_string()), ("listen", "127.0.0.1:0".to_owned())]);
-        let options = config::load(None, &flags)?.options;
+        let options = config::standalone::load(Sources::new(None, flags)).checked()?.options;
         let (started, address) = mpsc::channel();
         let (stop, stopped) = oneshot::channel();
         let thread = std::thread::spawn(move || {

@@ -117,7 +117,7 @@ fn broker(reader: &mut Reader, ca_file: Option<&PathBuf>) -> Option<BrokerOption
     }
     let ca_file = ca_file.map(PathBuf::as_path);
     let parsed = match url.trim_start().starts_with("redis") && url.contains("://") {
-        true => Server::parse(&url, None, ca_file).map(BrokerOptions::Redis),
+        true => Server::parse(&url, None, ca_file).map(|server| BrokerOptions::Redis(Box::new(server))),
         false => AmqpOptions::parse(&url, ca_file).map(|mut options| {
             options.kind = kind;
             BrokerOptions::Amqp(Box::new(options))

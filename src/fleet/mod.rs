@@ -57,7 +57,7 @@ pub enum BrokerOptions {
     /// RabbitMQ.
     Amqp(Box<AmqpOptions>),
     /// Redis.
-    Redis(Server),
+    Redis(Box<Server>),
 }
 
 impl BrokerOptions {

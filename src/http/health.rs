@@ -26,6 +26,8 @@ const FRESH: Duration = Duration::from_secs(1);
 
 /// Why a part is missing, in words for everybody; the log has the details.
 type Missing = BTreeMap<&'static str, &'static str>;
+/// A part by its name, and how it is asked.
+type Part = (&'static str, Box<dyn Fn() -> Asked + Send + Sync>);
 type Asked = Pin<Box<dyn Future<Output = Result<(), Failure>> + Send>>;
 
 /// Whether a process can do its work: it asks every part that is needed. Clones are one.
@@ -34,7 +36,7 @@ pub struct Readiness(Arc<Inner>);
 
 #[derive(Default)]
 struct Inner {
-    parts: Vec<(&'static str, Box<dyn Fn() -> Asked + Send + Sync>)>,
+    parts: Vec<Part>,
     stopping: AtomicBool,
     latest: Mutex<Option<(Instant, Missing)>>,
 }
@@ -67,7 +69,7 @@ impl fmt::Debug for Readiness {
 
 /// Collects the parts of a [`Readiness`].
 #[derive(Default)]
-pub struct Parts(Vec<(&'static str, Box<dyn Fn() -> Asked + Send + Sync>)>);
+pub struct Parts(Vec<Part>);
 
 impl Parts {
     /// One more part, and a question that it answers when it is there.
@@ -164,7 +166,7 @@ mod tests {
             .with("database", async || Err::<(), _>(StoreError::unavailable("database", "secret")))
             .with("bucket", async || Err::<(), _>(StoreError::Broken("secret".into())))
             .with("broker", async || Err::<u64, _>(QueueError("secret".into())))
-            .with("results", || std::future::pending::<Result<(), StoreError>>())
+            .with("results", std::future::pending::<Result<(), StoreError>>)
             .into();
         let missing = Missing::from([
             ("broker", "unavailable"),
@@ -183,7 +185,10 @@ mod tests {
         let count = asked.clone();
         let parts = Parts::default().with("settings", move || {
             count.fetch_add(1, Ordering::Relaxed);
-            async { Ok::<_, StoreError>(tokio::task::yield_now().await) }
+            async {
+                tokio::task::yield_now().await;
+                Ok::<_, StoreError>(())
+            }
         });
         let readiness = Readiness::from(parts);
         let all = join_all((0..100).map(|_| readiness.missing())).await;

@@ -6,6 +6,7 @@ mod peers;
 
 mod artifacts;
 mod canonical;
+mod check_config;
 mod cli;
 mod contract;
 mod crash;
