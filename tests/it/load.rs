@@ -9,7 +9,7 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::harness::server::Server;
+use crate::harness::{deployment::Deployment, server::Server};
 
 fn load(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_rstuf-load")).args(arguments).output().expect("rstuf-load can be started")
