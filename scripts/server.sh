@@ -4,7 +4,7 @@ set -euo pipefail
 
 usage() {
     cat <<'HELP'
-usage: scripts/server.sh postgres|redis|rabbitmq DIRECTORY PORT
+usage: scripts/server.sh postgres|redis|rabbitmq DIRECTORY PORT [IDENTITY]
 
 Makes DIRECTORY if it is missing, and runs the server on 127.0.0.1:PORT until it is killed. A second
 run on the same directory is a restart: it finds what the first left. Nothing outside of DIRECTORY is
@@ -15,13 +15,22 @@ it at once, kill the group.
   redis      keeps nothing on disk: redis://127.0.0.1:PORT
   rabbitmq   user guest, password guest: amqp://guest:guest@127.0.0.1:PORT; takes PORT + 1 and PORT + 2 too;
              virtual hosts: / and, for who wants one alone, it-0 to it-11
+
+With IDENTITY, a directory with the files cert.pem, key.pem, user and password, the server speaks nothing
+but TLS on PORT, and lets in nobody but this user with this password.
 HELP
 }
 
-[ $# -eq 3 ] || { usage >&2; exit 2; }
-kind=$1 directory=$2 port=$3
+[ $# -eq 3 ] || [ $# -eq 4 ] || { usage >&2; exit 2; }
+kind=$1 directory=$2 port=$3 identity=${4-}
 mkdir -p "$directory"
 directory=$(cd "$directory" && pwd)
+user= password=
+if [ -n "$identity" ]; then
+    user=$(<"$identity/user") password=$(<"$identity/password")
+    # PostgreSQL takes no private key that others may read.
+    install -m 600 "$identity/cert.pem" "$identity/key.pem" "$identity/password" "$directory"
+fi
 
 # The servers refuse to run as root, or are better not.
 as() {
@@ -48,16 +57,29 @@ postgres() {
     # initdb writes the version last of all: a directory without it is a half-made one.
     if [ ! -f made ]; then
         rm -rf data
-        (as postgres "$bin/initdb" --pgdata=data --username=rstuf --auth=trust --encoding=UTF8 --locale=C >initdb.log 2>&1)
+        local auth=(--auth=trust)
+        [ -z "$identity" ] || auth=(--auth=scram-sha-256 --pwfile=password)
+        (as postgres "$bin/initdb" --pgdata=data --username="${user:-rstuf}" "${auth[@]}" --encoding=UTF8 --locale=C >initdb.log 2>&1)
         (as postgres touch made)
     fi
+    local tls=()
+    if [ -n "$identity" ]; then
+        echo 'hostssl all all all scram-sha-256' >data/pg_hba.conf
+        tls=(-c ssl=on -c "ssl_cert_file=$directory/cert.pem" -c "ssl_key_file=$directory/key.pem")
+    fi
     as postgres "$bin/postgres" -D data -p "$port" -c listen_addresses=127.0.0.1 \
-        -c unix_socket_directories="$directory" -c max_connections=200
+        -c unix_socket_directories="$directory" -c max_connections=200 "${tls[@]}"
 }
 
 redis() {
     cd "$directory"
-    as redis "$(command -v redis-server)" --bind 127.0.0.1 --port "$port" --save '' --appendonly no \
+    local listen=(--port "$port")
+    if [ -n "$identity" ]; then
+        printf 'user default off\nuser %s on >%s ~* &* +@all\n' "$user" "$password" >users.acl
+        listen=(--port 0 --tls-port "$port" --tls-cert-file cert.pem --tls-key-file key.pem --tls-auth-clients no
+            --aclfile users.acl)
+    fi
+    as redis "$(command -v redis-server)" --bind 127.0.0.1 "${listen[@]}" --save '' --appendonly no \
         --dir "$directory" --databases 64
 }
 
@@ -67,17 +89,22 @@ rabbitmq() {
     local epmd=$((port + 1)) distribution=$((port + 2))
     mkdir -p "$directory/home"
     printf '[].\n' >"$directory/enabled_plugins"
-    printf 'loopback_users = none\nlisteners.tcp.default = 127.0.0.1:%s\nlog.console = true\nlog.console.level = warning\n' \
-        "$port" >"$directory/rabbitmq.conf"
+    local listen="listeners.tcp.default = 127.0.0.1:$port" user=${user:-guest} password=${password:-guest}
+    if [ -n "$identity" ]; then
+        listen=$(printf '%s\n' 'listeners.tcp = none' "listeners.ssl.default = 127.0.0.1:$port" \
+            "ssl_options.certfile = $directory/cert.pem" "ssl_options.keyfile = $directory/key.pem")
+    fi
+    printf 'loopback_users = none\n%s\nlog.console = true\nlog.console.level = warning\n' \
+        "$listen" >"$directory/rabbitmq.conf"
     printf 'load_definitions = %s\n' "$directory/definitions.json" >>"$directory/rabbitmq.conf"
     local hosts='{"name":"/"}' rights number
-    rights='{"user":"guest","vhost":"/","configure":".*","write":".*","read":".*"}'
+    rights='{"user":"'$user'","vhost":"/","configure":".*","write":".*","read":".*"}'
     for number in {0..11}; do
         hosts+=",{\"name\":\"it-$number\"}"
-        rights+=",{\"user\":\"guest\",\"vhost\":\"it-$number\",\"configure\":\".*\",\"write\":\".*\",\"read\":\".*\"}"
+        rights+=",{\"user\":\"$user\",\"vhost\":\"it-$number\",\"configure\":\".*\",\"write\":\".*\",\"read\":\".*\"}"
     done
-    printf '{"users":[{"name":"guest","password":"guest","tags":"administrator"}],"vhosts":[%s],"permissions":[%s]}\n' \
-        "$hosts" "$rights" >"$directory/definitions.json"
+    printf '{"users":[{"name":"%s","password":"%s","tags":"administrator"}],"vhosts":[%s],"permissions":[%s]}\n' \
+        "$user" "$password" "$hosts" "$rights" >"$directory/definitions.json"
     # Left to itself the broker would start an epmd that outlives it; this one is of our process group.
     (as rabbitmq epmd -port "$epmd" -address 127.0.0.1) &
     as rabbitmq env HOME="$directory/home" PATH="$PATH" LANG=C.UTF-8 \
