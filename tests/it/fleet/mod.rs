@@ -4,5 +4,6 @@ mod celery;
 mod cli;
 mod contract;
 mod faults;
+mod lifecycle;
 mod poison;
 mod publishers;

@@ -105,7 +105,7 @@ impl Fleet {
         }
         let addresses = match &private {
             Some(private) => private.addresses(),
-            None => Addresses::shared().await,
+            None => Addresses::shared(plan.carrier).await,
         };
         let mut fleet = Self {
             apis: Vec::new(),

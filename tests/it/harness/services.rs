@@ -18,7 +18,7 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio_postgres::NoTls;
 use url::Url;
 
-use super::{checkout, deployment::lasting_ports};
+use super::{checkout, deployment::lasting_ports, fleet::Carrier};
 
 const START_LIMIT: Duration = Duration::from_secs(120);
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
@@ -169,16 +169,22 @@ pub(crate) struct Addresses {
 
 impl Addresses {
     /// A share of the servers that `scripts/servers.sh` started: new, and nobody else's.
-    pub(crate) async fn shared() -> Self {
-        static NEXT: AtomicU16 = AtomicU16::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        assert!(number < VIRTUAL_HOSTS.min(REDIS_SHARES), "more fleets than scripts/server.sh has virtual hosts for");
+    pub(crate) async fn shared(carrier: Carrier) -> Self {
+        static SHARES: AtomicU16 = AtomicU16::new(0);
+        static HOSTS: AtomicU16 = AtomicU16::new(0);
+        let share = SHARES.fetch_add(1, Ordering::Relaxed);
+        assert!(share < REDIS_SHARES, "more fleets than scripts/server.sh has databases of Redis for");
+        let host = match carrier {
+            Carrier::Rabbitmq => HOSTS.fetch_add(1, Ordering::Relaxed),
+            Carrier::Redis => 0,
+        };
+        assert!(host < VIRTUAL_HOSTS, "more fleets than scripts/server.sh has virtual hosts for");
         let redis = Url::parse(&started("RSTUF_TEST_REDIS")).expect("the address is a URL");
         let addresses = Self {
             postgres: shared_database().await,
             redis_port: redis.port().expect("the address has a port"),
-            redis_database: 1 + 3 * number,
-            amqp: format!("{}/it-{number}", started("RSTUF_TEST_AMQP")),
+            redis_database: 1 + 3 * share,
+            amqp: format!("{}/it-{host}", started("RSTUF_TEST_AMQP")),
         };
         addresses.clear_redis().await;
         addresses
