@@ -33,6 +33,7 @@ esac
 
 venv=$PWD/.deps/venv
 venv_cli=$PWD/.deps/venv-cli
+venv_deploy=$PWD/.deps/venv-deploy
 judge=$PWD/tests/it/judges/js
 
 step() { printf '\n==> %s (%ds)\n' "$*" "$SECONDS"; }
@@ -77,6 +78,8 @@ setup_system() {
     command -v rabbitmq-server >/dev/null || [ -x /usr/lib/rabbitmq/bin/rabbitmq-server ] || wanted+=(rabbitmq-server)
     command -v faketime >/dev/null || wanted+=(faketime)
     command -v setpriv >/dev/null || wanted+=(util-linux)
+    command -v systemd-analyze >/dev/null || wanted+=(systemd)
+    command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || wanted+=(nginx-light)
     [ ${#wanted[@]} -eq 0 ] || install_packages "${wanted[@]}"
     command -v cargo >/dev/null || fail "cargo is not on the path: please install Rust"
 }
@@ -118,9 +121,11 @@ setup_node() {
 setup_system
 setup_python "$venv" scripts/requirements.txt "tuf, celery"
 setup_python "$venv_cli" scripts/requirements-cli.txt repository_service_tuf
+setup_python "$venv_deploy" scripts/requirements-deploy.txt check_jsonschema
 setup_node
 export RSTUF_TEST_PYTHON=$venv/bin/python
 export RSTUF_TEST_PYTHON_CLI=$venv_cli/bin/python
+export RSTUF_TEST_PYTHON_DEPLOY=$venv_deploy/bin/python
 export RSTUF_TEST_NODE=$PWD/.deps/node
 if [ "$only_setup" = yes ]; then
     step "ready"

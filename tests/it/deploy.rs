@@ -13,7 +13,7 @@ use std::{
 use reqwest::{Client, StatusCode, header::CACHE_CONTROL};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::harness::{checkout, python, server::program};
+use crate::harness::{checkout, python_deploy, server::program};
 
 const START_LIMIT: Duration = Duration::from_secs(20);
 
@@ -26,9 +26,9 @@ fn content(command: &mut Command) -> String {
     said
 }
 
-/// A program of the tests' Python environment.
+/// A program beside the Python that reads what is deployed.
 fn tool(name: &str) -> Command {
-    Command::new(python().with_file_name(name))
+    Command::new(python_deploy().with_file_name(name))
 }
 
 #[test]

@@ -38,6 +38,11 @@ pub(crate) fn python_cli() -> PathBuf {
     installed("RSTUF_TEST_PYTHON_CLI", ".deps/venv-cli/bin/python")
 }
 
+/// A Python beside which lies what reads the files in `deploy/`.
+pub(crate) fn python_deploy() -> PathBuf {
+    installed("RSTUF_TEST_PYTHON_DEPLOY", ".deps/venv-deploy/bin/python")
+}
+
 /// A Node.js that tuf-js runs on.
 pub(crate) fn node() -> PathBuf {
     installed("RSTUF_TEST_NODE", ".deps/node")
