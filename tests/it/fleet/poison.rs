@@ -120,7 +120,7 @@ fn message(number: usize, random: &mut Rng) -> Vec<u8> {
 
 /// The broker as somebody sees it who means no good.
 enum Broker {
-    Rabbitmq { _connection: Connection, channel: Channel },
+    Rabbitmq { _connection: Box<Connection>, channel: Box<Channel> },
     Redis(MultiplexedConnection),
 }
 
@@ -132,7 +132,7 @@ impl Broker {
                 let connection = connection.expect("RabbitMQ answers");
                 let channel = connection.create_channel().await.expect("RabbitMQ answers");
                 channel.confirm_select(ConfirmSelectOptions::default()).await.expect("RabbitMQ answers");
-                Self::Rabbitmq { _connection: connection, channel }
+                Self::Rabbitmq { _connection: Box::new(connection), channel: Box::new(channel) }
             }
             Carrier::Redis => Self::Redis(services::redis(&fleet.broker()).await),
         }

@@ -3,11 +3,11 @@
 use std::{
     path::{Path, PathBuf},
     process::Command,
-    sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
 use tempfile::TempDir;
+use tokio::sync::{Mutex, MutexGuard};
 
 use super::{
     api::{Api, client_builder},
@@ -92,8 +92,8 @@ impl Fleet {
 
     /// Makes a fleet whose programs do not run yet.
     pub(crate) async fn prepare(plan: Plan) -> Self {
-        static ALONE: Mutex<()> = Mutex::new(());
-        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+        static ALONE: Mutex<()> = Mutex::const_new(());
+        let alone = ALONE.lock().await;
         let directory = temporary_directory();
         let www = directory.path().join("www");
         for needed in [directory.path().join("keys"), www.join("metadata"), www.join("artifacts")] {
@@ -128,8 +128,14 @@ impl Fleet {
         let name = format!("{kind} {number}");
         let (listen, health) = (lasting_port(), lasting_port());
         let mut settings = self.settings();
-        settings
-            .extend([("RSTUF_METRICS_LISTEN", format!("127.0.0.1:{health}")), ("RSTUF_LOG_LEVEL", "info".to_owned())]);
+        if kind == "api" {
+            // It has broker and Redis alone.
+            settings.retain(|(name, _)| name.starts_with("RSTUF_BROKER_") || name.starts_with("RSTUF_REDIS_"));
+        }
+        settings.extend([
+            ("RSTUF_METRICS_LISTEN", format!("127.0.0.1:{health}")),
+            ("RSTUF_LOG_LEVEL", "info,actix_server=warn".to_owned()),
+        ]);
         match kind {
             "api" => settings.push(("RSTUF_LISTEN", format!("127.0.0.1:{listen}"))),
             _ => settings.push(("RSTUF_WORKER_ID", name.replace(' ', "-"))),
@@ -144,7 +150,7 @@ impl Fleet {
         Member { daemon, health: format!("http://127.0.0.1:{health}"), url: format!("http://127.0.0.1:{listen}") }
     }
 
-    /// The environment of workers, under the names of the Python service; an API is given the first part of it.
+    /// The environment of workers, under the names of the Python service.
     fn settings(&self) -> Vec<(&'static str, String)> {
         let Addresses { postgres, redis_port, redis_database, amqp } = &self.addresses;
         let broker = match self.carrier {
