@@ -38,6 +38,8 @@ impl Celery {
             .args(["--broker", &fleet.broker()])
             .args(["--results", &fleet.addresses.results()])
             .arg(role)
+            // It would warn of running as root, as tests in containers do.
+            .env("PYTHONWARNINGS", "ignore")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
