@@ -2,7 +2,8 @@
 
 use std::io;
 
-use tracing_subscriber::EnvFilter;
+use tracing::{Level, Metadata};
+use tracing_subscriber::{EnvFilter, filter::filter_fn, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
 pub mod metrics;
 
@@ -17,9 +18,16 @@ pub enum LogFormat {
 
 /// Writes logs to stderr from now on. `filter` is a level, or levels by module as `info,rstuf::http=debug`.
 pub fn init(filter: EnvFilter, format: LogFormat) {
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let lines = fmt::layer().with_writer(io::stderr);
+    let wanted = tracing_subscriber::registry().with(filter).with(filter_fn(keeps_secrets));
     match format {
-        LogFormat::Text => subscriber.init(),
-        LogFormat::Json => subscriber.json().flatten_event(true).init(),
+        LogFormat::Text => wanted.with(lines).init(),
+        LogFormat::Json => wanted.with(lines.json().flatten_event(true)).init(),
     }
+}
+
+/// Whether what is logged there has no secret in it. At its most talkative lapin logs all that it sends, and that begins
+/// with the password.
+fn keeps_secrets(metadata: &Metadata<'_>) -> bool {
+    *metadata.level() < Level::TRACE || !metadata.target().starts_with("lapin")
 }
