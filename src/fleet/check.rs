@@ -14,6 +14,9 @@ use crate::{
 
 /// How long a part may take to answer.
 const PATIENCE: Duration = Duration::from_secs(8);
+/// What to do about a server that nobody vouches for.
+const OF_CERTIFICATES: &str = "check that ca_file has the authority of the server's certificate, and that the address has the \
+    name that the certificate is for";
 
 /// How one part was found.
 #[derive(Debug)]
@@ -112,6 +115,7 @@ async fn answer<T, E: fmt::Display>(asked: impl Future<Output = Result<T, E>>, r
         Ok(Ok(answer)) => Ok(answer),
         // Some errors say themselves what to do.
         Ok(Err(error)) if error.to_string().contains("rstufd") => Err(error.to_string()),
+        Ok(Err(error)) if error.to_string().contains("certificate") => Err(format!("{error}; {OF_CERTIFICATES}")),
         Ok(Err(error)) => Err(format!("{error}; {remedy}")),
         Err(_) => Err(format!("no answer within {} s; {remedy}", PATIENCE.as_secs())),
     }
