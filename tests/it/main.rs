@@ -17,4 +17,5 @@ mod kill;
 mod load;
 mod renewal;
 mod stores;
+mod tls;
 mod worker;

@@ -59,13 +59,27 @@ pub(crate) struct Service {
     kind: Kind,
     directory: PathBuf,
     port: u16,
+    /// With one, it speaks TLS alone.
+    identity: Option<PathBuf>,
     child: Option<Child>,
 }
 
 impl Service {
     /// A server that does not run yet, on an empty directory and free ports.
     pub(crate) fn new(kind: Kind, parent: &Path) -> Self {
-        Self { kind, directory: parent.join(kind.name()), port: lasting_ports(3), child: None }
+        Self { kind, directory: parent.join(kind.name()), port: lasting_ports(3), identity: None, child: None }
+    }
+
+    /// One that speaks TLS alone, with the certificate and for the user in the directory `identity`.
+    pub(crate) fn over_tls(kind: Kind, parent: &Path, identity: PathBuf) -> Self {
+        let mut service = Self::new(kind, parent);
+        service.identity = Some(identity);
+        service
+    }
+
+    /// Where it listens.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
     }
 
     /// Starts it, after an earlier end with what that left, and does not wait.
@@ -77,6 +91,7 @@ impl Service {
             .arg(self.kind.name())
             .arg(&self.directory)
             .arg(self.port.to_string())
+            .args(&self.identity)
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a log can be shared"))
             .stderr(log)
@@ -126,6 +141,10 @@ impl Service {
         let (question, answer) = self.kind.greeting();
         let ask = || -> std::io::Result<bool> {
             let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
+            if self.identity.is_some() {
+                // More it does not tell without TLS.
+                return Ok(true);
+            }
             stream.set_read_timeout(Some(Duration::from_secs(5)))?;
             stream.write_all(question)?;
             let mut found = vec![0; answer.len()];
