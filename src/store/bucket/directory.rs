@@ -253,7 +253,11 @@ fn prepare(directory: &Path, unfinished: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o755).create(directory)?;
     fs::DirBuilder::new().recursive(true).mode(0o700).create(unfinished)?;
     for left in fs::read_dir(unfinished)? {
-        fs::remove_file(left?.path())?;
+        match fs::remove_file(left?.path()) {
+            // Another worker has just renamed it, or removed it as well.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            removed => removed?,
+        }
     }
     sync_directory(directory)?;
     match fs::canonicalize(directory)?.parent() {
