@@ -122,7 +122,7 @@ where
                     Some(changes) => change::apply(listed, changes),
                     None => listed,
                 };
-                Unsigned::of(&targets::render(*version, expires, &listed, None))
+                targets::unsigned(*version, expires, &listed)
             })
             .collect();
         (order, drafts)

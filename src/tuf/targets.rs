@@ -4,13 +4,15 @@ use std::collections::{BTreeMap, HashMap};
 
 use aws_lc_rs::digest;
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
 use crate::tuf::{
+    canonical::CanonicalError,
     delegation::Delegations,
     member::{Members, MetadataError, object},
     name::{ArtifactPath, Version},
-    wire::{Header, RoleType, SPEC_VERSION, format_expires},
+    wire::{Header, RoleType, SPEC_VERSION, Unsigned, format_expires, parse_expires},
 };
 
 /// What a client checks of an artifact that it has downloaded.
@@ -126,10 +128,103 @@ impl Targets {
         Ok(Self { version: header.version, expires: header.expires, targets, delegations })
     }
 
+    /// Reads text that is exactly what [`unsigned`] writes of artifacts without `custom`, so that it is its own canonical
+    /// form. `None` for any other, which [`view`](Self::view) may still read; but with thousands of artifacts that takes
+    /// several times as long.
+    pub(super) fn as_rendered(text: &str) -> Option<Self> {
+        #[derive(Deserialize)]
+        struct Read {
+            expires: String,
+            targets: BTreeMap<String, Plain>,
+            version: Version,
+        }
+        let Read { expires, targets, version } = serde_json::from_str(text).ok()?;
+        let expires = parse_expires(&expires).ok()?;
+        let again = Unsigned::canonical_as_written(&Rendered::new(version, expires, targets.iter().collect()));
+        let is_rendered = again.canonical() == text.as_bytes()
+            // JSON escapes more than the canonical form does.
+            && !text.contains('\\')
+            && targets.values().all(|plain| !plain.hashes.is_empty());
+        let file = |(path, Plain { hashes, length })| (path, TargetFile { length, hashes, custom: None });
+        is_rendered.then(|| Self {
+            version,
+            expires,
+            targets: targets.into_iter().map(file).collect(),
+            delegations: None,
+        })
+    }
+
     /// What is known of an artifact.
     pub fn get(&self, path: &ArtifactPath) -> Option<&TargetFile> {
         self.targets.get(path.as_str())
     }
+}
+
+/// The information of an artifact without `custom`.
+#[derive(Debug, Serialize, Deserialize)]
+struct Plain {
+    hashes: BTreeMap<String, String>,
+    length: u64,
+}
+
+/// What a role without delegations signs, as it is written: thousands of artifacts without a JSON value for all of them.
+#[derive(Serialize)]
+#[serde(bound(serialize = "P: Serialize, I: Serialize"))]
+struct Rendered<P, I> {
+    _type: &'static str,
+    expires: String,
+    spec_version: &'static str,
+    #[serde(serialize_with = "entries")]
+    targets: Vec<(P, I)>,
+    version: Version,
+}
+
+impl<P, I> Rendered<P, I> {
+    /// `targets` are in the order of their paths.
+    fn new(version: Version, expires: Timestamp, targets: Vec<(P, I)>) -> Self {
+        Self { _type: "targets", expires: format_expires(expires), spec_version: SPEC_VERSION, targets, version }
+    }
+}
+
+fn entries<P: Serialize, I: Serialize, S: Serializer>(entries: &[(P, I)], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(entries.iter().map(|(path, info)| (path, info)))
+}
+
+/// For a signature: a role that delegates to nobody. The same artifacts in any order make the same file.
+///
+/// # Errors
+/// [`CanonicalError`] when the information of an artifact holds a number that can't be signed.
+pub fn unsigned(
+    version: Version,
+    expires: Timestamp,
+    artifacts: &[(ArtifactPath, Value)],
+) -> Result<Unsigned, CanonicalError> {
+    if artifacts.iter().all(|(path, info)| !needs_escape(path.as_str()) && is_plain(info)) {
+        let mut sorted: Vec<_> = artifacts.iter().map(|(path, info)| (path.as_str(), info)).collect();
+        sorted.sort_by_key(|(path, _)| *path);
+        return Ok(Unsigned::canonical_as_written(&Rendered::new(version, expires, sorted)));
+    }
+    Unsigned::of(&render(version, expires, artifacts, None))
+}
+
+/// Whether the information of an artifact is written in canonical form as it is: digests in the order of their names, and the
+/// length, and nothing else.
+fn is_plain(info: &Value) -> bool {
+    let Some(members) = info.as_object() else { return false };
+    let mut members = members.iter();
+    let (Some((first, Value::Object(hashes))), Some((second, Value::Number(length))), None) =
+        (members.next(), members.next(), members.next())
+    else {
+        return false;
+    };
+    let digest = |(name, digest): (&String, &Value)| {
+        !needs_escape(name) && digest.as_str().is_some_and(|digest| !needs_escape(digest))
+    };
+    first == "hashes" && second == "length" && length.is_u64() && hashes.keys().is_sorted() && hashes.iter().all(digest)
+}
+
+fn needs_escape(text: &str) -> bool {
+    text.bytes().any(|byte| matches!(byte, b'"' | b'\\') || byte < b' ')
 }
 
 /// Writes what a targets role signs: the same artifacts in any order make the same file.
@@ -178,6 +273,53 @@ mod tests {
         let view = Targets::view(&one).expect("targets");
         assert_eq!(view.get(&path("a")).expect("listed").custom, Some(json!({"a": [1]})));
         assert_eq!(view.get(&path("c")), None);
+    }
+
+    #[test]
+    fn every_way_to_write_it_is_the_same() {
+        let plain = json!({"hashes": {"blake2b-256": "00", "sha256": "11"}, "length": 7});
+        let turned = json!({"length": 7, "hashes": {"sha256": "11", "blake2b-256": "00"}});
+        let lists = [
+            vec![],
+            vec![(path("b"), plain.clone()), (path("a ü"), plain.clone())],
+            vec![(path("b"), turned), (path("c"), plain.clone())],
+            vec![(path("b"), info(b"")), (path("c"), plain)],
+            vec![(path("b"), json!({"hashes": {"sha256": "a\nb"}, "length": 7}))],
+            vec![(path("b"), json!({"hashes": {"sha256": "1"}, "length": -7}))],
+        ];
+        for list in lists {
+            let written = unsigned(version(2), at(0), &list).expect("written");
+            let value = render(version(2), at(0), &list, None);
+            let expected = Unsigned::of(&value).expect("written");
+            assert_eq!(written.canonical(), expected.canonical(), "{list:?}");
+            assert_eq!(serde_json::from_slice::<Value>(&written.file(&[])).expect("JSON")["signed"], value);
+        }
+    }
+
+    #[test]
+    fn only_what_is_rendered_is_read_as_such() {
+        let plain = json!({"hashes": {"blake2b-256": "00", "sha256": "11"}, "length": 7});
+        let list = [(path("b"), plain.clone()), (path("a/ü"), plain)];
+        let written = unsigned(version(2), at(0), &list).expect("written");
+        let text = std::str::from_utf8(written.canonical()).expect("text");
+        let value = render(version(2), at(0), &list, None);
+        assert_eq!(Targets::as_rendered(text), Targets::view(&value).ok());
+        let others = [
+            text.replace("\"length\":7", "\"length\": 7"),
+            text.replace("\"length\":7", "\"length\":7,\"custom\":{}"),
+            text.replace("\"length\":7", "\"length\":07"),
+            text.replace("\"a/ü\"", "\"c\""),
+            text.replace("\"a/ü\"", "\"b\""),
+            text.replace("\"a/ü\"", "\"a\\u002f\""),
+            text.replace("{\"blake2b-256\":\"00\",\"sha256\":\"11\"}", "{}"),
+            text.replace("\"_type\":\"targets\"", "\"_type\":\"snapshot\""),
+            text.replace("\"version\":2", "\"version\":2,\"x\":1"),
+            text.replace("\"spec_version\"", "\"delegations\":{},\"spec_version\""),
+        ];
+        for other in others {
+            assert_ne!(other, text);
+            assert_eq!(Targets::as_rendered(&other), None, "{other}");
+        }
     }
 
     #[test]

@@ -285,12 +285,27 @@ fn targets(
     version: Version,
     now: Timestamp,
 ) -> Result<Targets, VerifyError> {
-    let metadata = open(role, RoleType::Targets, bytes)?;
-    threshold_met(role, keys, of_role, &metadata)?;
-    let targets = Targets::view(&metadata.signed).map_err(malformed(role))?;
+    let targets = read_targets(role, keys, of_role, bytes)?;
     check_listed(role, version, targets.version)?;
     check_expiry(role, targets.expires, now)?;
     Ok(targets)
+}
+
+/// Reads a targets role and verifies its signatures.
+fn read_targets(
+    role: &RoleName,
+    keys: &BTreeMap<KeyId, Key>,
+    of_role: &RoleKeys,
+    bytes: &[u8],
+) -> Result<Targets, VerifyError> {
+    let text = SignedText::parse(bytes);
+    if let Some((text, targets)) = text.and_then(|text| Targets::as_rendered(text.signed).map(|read| (text, read))) {
+        enough(role, of_role, &count(keys, of_role, text.signed.as_bytes(), &text.signatures))?;
+        return Ok(targets);
+    }
+    let metadata = open(role, RoleType::Targets, bytes)?;
+    threshold_met(role, keys, of_role, &metadata)?;
+    Targets::view(&metadata.signed).map_err(malformed(role))
 }
 
 /// Reads a snapshot and verifies its signatures.
