@@ -3,6 +3,7 @@
 use std::{fmt, fs, path::Path};
 
 use redis::{Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion, TlsCertificates};
+use rustls::RootCertStore;
 use url::Url;
 
 use super::StoreError;
@@ -23,7 +24,7 @@ pub struct Server {
     shown: String,
     info: ConnectionInfo,
     database: Option<i64>,
-    /// Certificates in PEM that are trusted beside those of the system.
+    /// With TLS, all certificates that are trusted, in PEM.
     authorities: Option<Vec<u8>>,
 }
 
@@ -59,7 +60,11 @@ impl Server {
         shown.set_password(None).map_err(|()| "can't have a password")?;
         url.set_path("");
         let info = url.into_connection_info().map_err(|error| format!("can't be used: {}", error.category()))?;
-        let authorities = ca_file.map(authorities).transpose()?;
+        let named = ca_file.map(named_authorities).transpose()?;
+        let authorities = match info.addr() {
+            ConnectionAddr::TcpTls { .. } => Some(with_those_of_the_system(named)?),
+            _ => None,
+        };
         Ok(Self { shown: shown.to_string(), info, database, authorities })
     }
 
@@ -79,11 +84,11 @@ impl Server {
             settings.set_db(database.or(self.database).unwrap_or_default()).set_protocol(ProtocolVersion::RESP2);
         let info = self.info.clone().set_redis_settings(settings);
         match &self.authorities {
-            Some(pem) if matches!(info.addr(), ConnectionAddr::TcpTls { .. }) => {
+            Some(pem) => {
                 let certificates = TlsCertificates { client_tls: None, root_cert: Some(pem.clone()) };
                 Client::build_with_tls(info, certificates)
             }
-            _ => Client::open(info),
+            None => Client::open(info),
         }
         .map_err(unavailable)
     }
@@ -98,20 +103,33 @@ impl Server {
     }
 }
 
-/// The certificates in this file and those of the system, in PEM: the client takes the one or the other.
-fn authorities(file: &Path) -> Result<Vec<u8>, String> {
+/// The certificates in this file, in PEM.
+fn named_authorities(file: &Path) -> Result<Vec<u8>, String> {
     let told = |what: &dyn fmt::Display| format!("the certificates in {} can't be read: {what}", file.display());
-    let mut all = fs::read(file).map_err(|error| told(&error))?;
+    let all = fs::read(file).map_err(|error| told(&error))?;
     match pem::parse_many(&all) {
-        Ok(found) if found.iter().any(|part| part.tag() == "CERTIFICATE") => {}
-        Ok(_) => return Err(told(&"there are none")),
-        Err(error) => return Err(told(&error)),
+        Ok(found) if found.iter().any(|part| part.tag() == "CERTIFICATE") => Ok(all),
+        Ok(_) => Err(told(&"there are none")),
+        Err(error) => Err(told(&error)),
     }
+}
+
+/// These certificates and those of the system, in PEM. Of the system's, those are left out that can't be used: because of one of
+/// them the client would refuse all. That the system has none, or not all can be read, is fine as long as one is left.
+fn with_those_of_the_system(named: Option<Vec<u8>>) -> Result<Vec<u8>, String> {
+    let mut all = named.unwrap_or_default();
+    let mut usable = RootCertStore::empty();
     for known in rustls_native_certs::load_native_certs().certs {
-        all.push(b'\n');
-        all.extend(pem::encode(&pem::Pem::new("CERTIFICATE", known.to_vec())).into_bytes());
+        if usable.add(known.clone()).is_ok() {
+            all.push(b'\n');
+            all.extend(pem::encode(&pem::Pem::new("CERTIFICATE", known.to_vec())).into_bytes());
+        }
     }
-    Ok(all)
+    if all.is_empty() {
+        Err("needs root certificates, and the system has none; name a CA file".into())
+    } else {
+        Ok(all)
+    }
 }
 
 pub(crate) fn unavailable(error: redis::RedisError) -> StoreError {

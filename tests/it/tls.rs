@@ -32,6 +32,9 @@ async fn a_fleet_works_over_tls() {
         wait_until_found(&world, View { sslmode, ..View::GOOD }, &[]);
     }
     wait_until_found(&world, View { broker: Kind::Redis, ..View::GOOD }, &[]);
+    for (trust, system) in [(Trust::System, "odd.pem"), (Trust::Ours, "odd.pem"), (Trust::Ours, "missing.pem")] {
+        wait_until_found(&world, View { trust, system: Some(system), ..View::GOOD }, &[]);
+    }
     world.start(View::GOOD).await;
     let mut repository = Repository::on(world, Layout::Succinct, 2).await;
     let [first, second] = [1, 2].map(|number| Artifact::new(format!("{PATH}/{number}"), "content"));

@@ -2,7 +2,8 @@
 
 usage: certificates.py DIRECTORY
 
-Writes ca.pem and stranger.pem (the authorities), and cert.pem and key.pem of a server called `localhost`.
+Writes ca.pem and stranger.pem (the authorities), and cert.pem and key.pem of a server called `localhost`; and odd.pem, which
+has the first authority behind a certificate that is none.
 """
 
 import datetime
@@ -44,6 +45,9 @@ def authority(subject):
     return key, certificate(subject, key.public_key(), subject, key, is_authority)
 
 
+ODD = b"-----BEGIN CERTIFICATE-----\nAAECAw==\n-----END CERTIFICATE-----\n"
+
+
 def main():
     out = pathlib.Path(sys.argv[1])
     authority_key, ours = authority("ours")
@@ -57,6 +61,7 @@ def main():
     private = key.private_bytes(PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     files = {
         "ca.pem": ours.public_bytes(PEM),
+        "odd.pem": ODD + ours.public_bytes(PEM),
         "stranger.pem": stranger.public_bytes(PEM),
         "cert.pem": server.public_bytes(PEM),
         "key.pem": private,

@@ -55,12 +55,14 @@ pub(crate) struct View {
     pub(crate) sslmode: &'static str,
     /// Which of the servers is the broker.
     pub(crate) broker: Kind,
+    /// The file of the system's certificates, if it is another one.
+    pub(crate) system: Option<&'static str>,
 }
 
 impl View {
     /// All is well.
     pub(crate) const GOOD: Self =
-        Self { host: "localhost", trust: Trust::Ours, sslmode: "verify-full", broker: Kind::Rabbitmq };
+        Self { host: "localhost", trust: Trust::Ours, sslmode: "verify-full", broker: Kind::Rabbitmq, system: None };
 }
 
 /// PostgreSQL, Redis and RabbitMQ, each behind a relay.
@@ -218,7 +220,7 @@ impl World {
     }
 
     fn settings(&self, view: View) -> Vec<(&'static str, String)> {
-        let View { host, trust, sslmode, broker: kind } = view;
+        let View { host, trust, sslmode, broker: kind, system } = view;
         let (user, password) = (encoded(USER), encoded(PASSWORD));
         let [postgres, redis, rabbitmq] = self.relays.each_ref().map(Relay::port);
         let redis = format!("rediss://{user}:{password}@{host}:{redis}");
@@ -236,6 +238,9 @@ impl World {
             ("RSTUF_LOCAL_STORAGE_BACKEND_PATH", text(&self.bucket())),
             ("RSTUF_ONLINE_KEY_DIR", text(&self.keys())),
         ];
+        if let Some(file) = system {
+            settings.push(("SSL_CERT_FILE", text(&self.identity(file))));
+        }
         let file = match trust {
             Trust::Ours => "ca.pem",
             Trust::Stranger => "stranger.pem",
