@@ -135,8 +135,7 @@ impl Worker {
         };
         let visible = Visible::default();
         let reporter = {
-            let (ledger, results, visible) = (ledger.clone(), results.clone(), visible.clone());
-            supervisor.child("reporter", Restart, move |lifeline| Reporter {
+            let sources = Sources {
                 ledger: ledger.clone(),
                 results: results.clone(),
                 visible: visible.clone(),
@@ -184,7 +183,8 @@ impl Worker {
             })
         };
         let coordinator = {
-            let (ledger, publisher, reporter) = (ledger.clone(), publisher.clone(), reporter.clone());
+            let (ledger, results) = (ledger.clone(), results.clone());
+            let (publisher, reporter) = (publisher.clone(), reporter.clone());
             supervisor.child("bootstrap", Restart, move |lifeline| Coordinator {
                 ledger: ledger.clone(),
                 settings: settings.clone(),
@@ -207,15 +207,8 @@ impl Worker {
                 lifeline,
             });
         }
-        let bridge = {
-            let intake = intake.clone();
-            supervisor.child("bridge", EndProcess, move |lifeline| Bridge {
-                broker: broker.clone(),
-                intake: intake.clone(),
-                coordinator: coordinator.clone(),
-                lifeline: Arc::new(lifeline),
-            })
-        };
+        let ways = Ways { broker, results, intake: intake.clone(), coordinator, metrics };
+        let bridge = supervisor.child("bridge", EndProcess, move |lifeline| Bridge::new(ways.clone(), lifeline));
         Self { supervisor: supervisor.start(), bridge, intake, publisher, reporter }
     }
 

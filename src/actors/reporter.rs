@@ -66,7 +66,7 @@ fn count(metrics: &Metrics, ended: &[Ended], fresh: Timestamp, now: Timestamp) {
             Progress::Finished(_) => End::Errored,
             Progress::Failed { .. } => End::Failure,
             Progress::Revoked => End::Revoked,
-            Progress::Running { .. } => continue,
+            Progress::Running { .. } | Progress::Foreign(_) => continue,
         };
         metrics.task_ended(action, end);
     }

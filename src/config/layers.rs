@@ -77,16 +77,6 @@ pub(super) fn layers(program: &'static Program, sources: Sources) -> Layers {
 impl Layers {
     fn take(&mut self, program: &'static Program, name: &str, mut origin: String, value: config::Value) {
         let Some(setting) = program.setting(name) else { return };
-        let mut origin = value
-            .origin()
-            .map_or("a flag", |origin| match origin {
-                "the environment" => "environment",
-                file => file,
-            })
-            .to_owned();
-        if written != name {
-            origin = format!("{origin}, as {written}");
-        }
         if matches!(value.kind, ValueKind::Table(_) | ValueKind::Array(_) | ValueKind::Nil) {
             self.faults.push(format!("{name} (from {origin}): must be a text or a number, not a table or a list"));
             return;

@@ -73,11 +73,6 @@ impl Reader {
         self.faults.push(format!("{name}{value}{origin}: {rule}"));
     }
 
-    /// Something is worth saying.
-    pub(super) fn note(&mut self, note: String) {
-        self.notes.push(note);
-    }
-
     /// The value of a setting that must be given.
     pub(super) fn required(&mut self, name: &str, example: &str) -> String {
         let text = self.text(name);

@@ -83,7 +83,7 @@ impl Server {
         let server = server.run();
         let handle = server.handle();
         actix::spawn(server);
-        //WATCH actix::spawn(http::watch(watching));
+        actix::spawn(http::watch(watching));
         let (metrics_address, watched) = watched.unzip();
         Ok(Self {
             url: format!("{scheme}://{address}"),

@@ -15,7 +15,7 @@ use crate::{
     queue::{
         Broker, Role,
         amqp::{AmqpBroker, AmqpOptions},
-        //BROKER redis::{RedisBroker, RedisOptions},
+        redis::{RedisBroker, RedisOptions},
     },
     store::{
         StoreError,

@@ -71,7 +71,7 @@ impl Instance {
         let metrics = Metrics::new(clock.now());
         let Connected { broker, settings, results } = shared.connect(Role::Consumer, &clock)?;
         let bucket: Arc<dyn Bucket> = Arc::new(DirectoryBucket::open(bucket)?);
-        let ledger: Arc<dyn Ledger> = Arc::new(PostgresLedger::new(&database)?);
+        let ledger: Arc<dyn Ledger> = Arc::new(PostgresLedger::new(&database));
         let readiness = readiness(&broker, &settings, &results, &ledger, &bucket);
         let scrape = Scrape::new(metrics.clone(), broker.clone(), clock.clone());
         let watched = metrics_listen.map(|listen| watched(listen, scrape, readiness.clone())).transpose()?;

@@ -61,6 +61,7 @@ mod settings;
 mod tasks;
 
 pub use deadline::watch;
+pub use endpoints::Disabled;
 pub use limits::Limits;
 
 /// What the API works with. Clones share everything.

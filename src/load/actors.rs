@@ -41,6 +41,7 @@ use crate::{
         shared::SharedDatabase,
     },
     task::{AddArtifacts, ArtifactInfo, Job, Progress, TaskId},
+    telemetry::metrics::Metrics,
     tuf::bins::Layout,
 };
 
@@ -182,6 +183,8 @@ impl Driver {
             clock: clock.clone(),
             batch: ROUND,
             renewal_interval: RENEWAL_INTERVAL,
+            result_expiry: DEFAULT_EXPIRY,
+            metrics: Metrics::new(clock.now()),
         });
         let body = ceremony::hold(&key_dir, bins, Layout::Succinct, clock.now())?;
         let bootstrap = serde_json::from_value(json!({
@@ -236,7 +239,7 @@ impl Driver {
                 let arrived = (0..count).map(|_| self.arrived(artifacts)).collect::<anyhow::Result<Vec<_>>>()?;
                 let staged = Instant::now();
                 under_way.extend(arrived.iter().map(|arrived| (arrived.task.clone(), staged)));
-                intake.ask(Stage(arrived), STAGE_LIMIT).await??;
+                intake.ask(Stage(arrived.into_iter().map(Arc::new).collect()), STAGE_LIMIT).await??;
                 // The intake has said the same already; to say it twice must cost nothing.
                 publisher.tell(Wake);
                 driven.staging += staged.elapsed();

@@ -7,6 +7,7 @@ pub mod keys;
 pub mod ledger;
 pub mod lock;
 pub mod postgres;
+pub mod redis;
 pub mod results;
 pub mod settings;
 pub mod shared;

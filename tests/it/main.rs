@@ -12,6 +12,7 @@ mod contract;
 mod crash;
 mod demo;
 mod deploy;
+mod fleet;
 mod http;
 mod kill;
 mod load;

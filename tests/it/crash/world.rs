@@ -140,6 +140,7 @@ impl<'a> Place<'a> {
                 clock,
                 batch: 1000,
                 visible: Visible::default(),
+                metrics: Metrics::default(),
             },
             memory: Memory::default(),
             settings: Arc::new(FusedSettings { settings: SqliteSettings::new(&shared), fuse: fuse.clone() }),
