@@ -1,6 +1,6 @@
 //! What a process tells of itself: logs and figures.
 
-use std::io;
+use std::io::{self, IsTerminal};
 
 use tracing::{Level, Metadata};
 use tracing_subscriber::{EnvFilter, filter::filter_fn, fmt, layer::SubscriberExt, util::SubscriberInitExt};
@@ -18,7 +18,7 @@ pub enum LogFormat {
 
 /// Writes logs to stderr from now on. `filter` is a level, or levels by module as `info,rstuf::http=debug`.
 pub fn init(filter: EnvFilter, format: LogFormat) {
-    let lines = fmt::layer().with_writer(io::stderr);
+    let lines = fmt::layer().with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
     let wanted = tracing_subscriber::registry().with(filter).with(filter_fn(keeps_secrets));
     match format {
         LogFormat::Text => wanted.with(lines).init(),
