@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// Delegated roles that are built, signed and written together.
-const CHUNK: usize = 256;
+const CHUNK: usize = 32;
 /// Chunks that are worked on at once: one is signed while another is written.
 const CHUNKS_AT_ONCE: usize = 3;
 
