@@ -36,6 +36,8 @@ const BUCKET_MEBIBYTES: u32 = 2048;
 /// How long what is named so lasts.
 const LONG: Duration = Duration::from_secs(60);
 const SHORT: Duration = Duration::from_secs(12);
+/// Longer than two heartbeats of a connection.
+const FREEZE: Duration = Duration::from_secs(30);
 /// How long it may take until all that was accepted before is done.
 const SETTLE_LIMIT: Duration = Duration::from_secs(120);
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
@@ -108,6 +110,11 @@ fn a_fleet_survives_every_fault() {
     fault("RabbitMQ restarted (SIGKILL)", Results::Kept, &|world| {
         world.private().rabbitmq.kill();
         world.private().rabbitmq.start();
+    });
+    fault("RabbitMQ frozen (SIGSTOP) for 30 s", Results::Kept, &|world| {
+        world.private().rabbitmq.signal(Signal::STOP);
+        world.pass(FREEZE);
+        world.private().rabbitmq.signal(Signal::CONT);
     });
     fault("Redis restarted, all its data lost", Results::Lost, &|world| {
         world.private().redis.kill();

@@ -137,6 +137,12 @@ impl Service {
         self.kill();
     }
 
+    /// Sends this signal to all of it.
+    pub(crate) fn signal(&self, signal: Signal) {
+        let child = self.child.as_ref().expect("it was started");
+        kill_process_group(Pid::from_child(child), signal).expect("a group can be signalled");
+    }
+
     fn answers(&self) -> bool {
         let (question, answer) = self.kind.greeting();
         let ask = || -> std::io::Result<bool> {
