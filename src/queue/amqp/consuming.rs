@@ -43,6 +43,9 @@ use crate::queue::{
 const CONNECT_LIMIT: Duration = Duration::from_secs(15);
 /// Between two looks whether the subscription is still one: a consumer may fall silent without an error.
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);
+/// How long it may take to send an acknowledgement. The library forgets one that is given while the connection ends, and never
+/// answers it.
+const ACK_LIMIT: Duration = Duration::from_secs(5);
 /// When a delivery that could not be put aside is handed out again.
 const REJECT_AGAIN: Duration = Duration::from_secs(1);
 
@@ -237,7 +240,9 @@ fn deliveries(consumer: Consumer) -> impl Stream<Item = Option<message::Delivery
 
 async fn ack(delivery: &message::Delivery) -> Result<(), QueueError> {
     // An acker of a channel that is gone does nothing, and says so; the broker delivers again.
-    delivery.acker.ack(BasicAckOptions::default()).await.map(|_| ()).map_err(unavailable)
+    let acked = timeout(ACK_LIMIT, delivery.acker.ack(BasicAckOptions::default())).await;
+    let late = |_| QueueError(format!("an acknowledgement was not sent within {ACK_LIMIT:?}"));
+    acked.map_err(late)?.map(|_| ()).map_err(unavailable)
 }
 
 /// A delivery that is being put aside. If that fails or is dropped, it is handed out again.

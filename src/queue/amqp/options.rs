@@ -30,8 +30,8 @@ pub struct AmqpOptions {
     scheme: Scheme,
     user: String,
     password: SecretString,
-    host: String,
-    port: u16,
+    pub(super) host: String,
+    pub(super) port: u16,
     vhost: String,
     /// A certificate authority to believe beside the system's: PEM.
     authority: Option<String>,

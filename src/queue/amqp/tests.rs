@@ -1,4 +1,11 @@
-use std::{collections::BTreeMap, env, time::Duration};
+use std::{
+    collections::BTreeMap,
+    env, io,
+    net::{Shutdown, TcpListener, TcpStream},
+    sync::Mutex,
+    thread,
+    time::Duration,
+};
 
 use futures_util::{StreamExt, future::join_all};
 use lapin::{
@@ -7,7 +14,7 @@ use lapin::{
     types::{AMQPValue, FieldTable},
 };
 use serde_json::Value;
-use tokio::time::timeout;
+use tokio::{task::yield_now, time::timeout};
 
 use super::*;
 use crate::queue::{
@@ -73,6 +80,42 @@ impl Corner {
             read.push((letter.data, headers));
         }
         read
+    }
+}
+
+/// What lies between a client and the broker, and can be cut.
+struct Wire {
+    port: u16,
+    streams: Arc<Mutex<Vec<TcpStream>>>,
+}
+
+impl Wire {
+    fn to(options: &AmqpOptions) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let (host, streams) = ((options.host.clone(), options.port), Arc::<Mutex<Vec<TcpStream>>>::default());
+        let known = streams.clone();
+        thread::spawn(move || {
+            for near in listener.incoming().map_while(Result::ok) {
+                let far = TcpStream::connect((host.0.as_str(), host.1)).expect("the broker is there");
+                let copy = |from: &TcpStream, to: &TcpStream| {
+                    let (mut from, mut to) = (from.try_clone().expect("a clone"), to.try_clone().expect("a clone"));
+                    // It ends with the streams.
+                    thread::spawn(move || io::copy(&mut from, &mut to));
+                };
+                copy(&near, &far);
+                copy(&far, &near);
+                known.lock().expect("nobody panicked").extend([near, far]);
+            }
+        });
+        Self { port, streams }
+    }
+
+    /// Ends all connections that there are.
+    fn cut(&self) {
+        for stream in self.streams.lock().expect("nobody panicked").drain(..) {
+            stream.shutdown(Shutdown::Both).expect("it was open");
+        }
     }
 }
 
@@ -237,6 +280,30 @@ async fn a_broker_that_is_killed_twice_loses_nothing() {
         }
     };
     contract::nothing_is_lost_while(&broker, killed).await;
+}
+
+#[tokio::test]
+async fn settling_ends_though_the_connection_ends_at_that_moment() {
+    let corner = Corner::new(QueueKind::Classic);
+    let wire = Wire::to(&corner.options());
+    let mut options = corner.options();
+    options.port = wire.port;
+    let broker = AmqpBroker::new(options, Role::Consumer, Clock::system());
+    for name in ["a", "b", "c"] {
+        broker.publish(&TaskId::from_text(name), &Job::PublishArtifacts).await.expect("published");
+    }
+    let mut received = Vec::new();
+    while received.len() < 3 {
+        received.extend(broker.receive(3).await.expect("received"));
+    }
+    wire.cut();
+    // The library's thread sees the end of the connection, and this one, which carries out what that one says, is busy.
+    yield_now().await;
+    thread::sleep(Duration::from_millis(500));
+    let verdicts = received.iter().map(|delivery| (delivery.tag, Verdict::Ack)).collect();
+    // What it tells depends on how far that thread is; that it ends must not.
+    let _ = timeout(Duration::from_secs(30), broker.settle(verdicts)).await.expect("it ends");
+    contract::receive_all(&broker, 3).await;
 }
 
 #[tokio::test]
