@@ -11,7 +11,7 @@ use utoipa::{
 };
 use uuid::Uuid;
 
-use crate::tuf::{bins::Layout, name::ArtifactPath};
+use crate::tuf::{bins::Layout, event::Missing, name::ArtifactPath};
 
 mod outcome;
 
@@ -58,6 +58,18 @@ pub enum Job {
     PublishArtifacts,
     /// Change for how long roles are valid.
     UpdateSettings(UpdateSettings),
+    /// Here is a signature that a role waits for.
+    SignMetadata(SignMetadata),
+    /// Give up what waits for signatures.
+    DeleteSignMetadata(RoleOfEvent),
+    /// Here is the next root.
+    MetadataUpdate(MetadataUpdate),
+    /// Add, change or delete delegations.
+    MetadataDelegation(MetadataDelegation),
+    /// Publish new versions of roles that are signed online.
+    ForceOnlineMetadataUpdate(ForceOnline),
+    /// Here is the next version of a delegated role, signed by its owner.
+    PublishDelegatedMetadata(DelegatedMetadata),
 }
 
 impl Job {
@@ -69,6 +81,12 @@ impl Job {
             Job::RemoveArtifacts(_) => "remove_artifacts",
             Job::PublishArtifacts => "publish_artifacts",
             Job::UpdateSettings(_) => "update_settings",
+            Job::SignMetadata(_) => "sign_metadata",
+            Job::DeleteSignMetadata(_) => "delete_sign_metadata",
+            Job::MetadataUpdate(_) => "metadata_update",
+            Job::MetadataDelegation(_) => "metadata_delegation",
+            Job::ForceOnlineMetadataUpdate(_) => "force_online_metadata_update",
+            Job::PublishDelegatedMetadata(_) => "publish_delegated_metadata",
         }
     }
 }
@@ -207,6 +225,101 @@ pub struct ExpirationSettings {
     pub expiration: BTreeMap<String, u32>,
 }
 
+/// A signature that a role waits for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct SignMetadata {
+    /// The role: `root`, or the name of a delegated role.
+    pub role: String,
+    /// The signature, as it came.
+    pub signature: GivenSignature,
+}
+
+/// A signature by one key.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct GivenSignature {
+    /// The id of the key.
+    pub keyid: String,
+    /// The signature, in hexadecimal digits.
+    pub sig: String,
+    /// What Sigstore adds to it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schema(value_type = Option<Object>)]
+    pub bundle: Option<Value>,
+}
+
+/// A role that waits for signatures.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct RoleOfEvent {
+    /// The role: `root`, or the name of a delegated role.
+    pub role: String,
+}
+
+/// The next root.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct MetadataUpdate {
+    /// Signed metadata by role: `root` alone. It is kept exactly as it came.
+    pub metadata: Map<String, Value>,
+    /// How online keys change.
+    #[serde(default, skip_serializing_if = "Rotation::is_default")]
+    pub rotation: Rotation,
+}
+
+/// How online keys change with a new root.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Rotation {
+    /// For a while the keys of both roots sign, so that no client ever meets metadata that its root does not trust.
+    #[default]
+    Seamless,
+    /// The old keys never sign again. Clients that update in the moment of the change may have to try once more.
+    Immediate,
+}
+
+impl Rotation {
+    /// Whether it is what happens when nothing is said.
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// A change of delegations.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct MetadataDelegation {
+    /// What is done.
+    pub action: DelegationAction,
+    /// `keys` and `roles`, as they came; for a deletion `roles` with names alone.
+    #[schema(value_type = Object)]
+    pub delegations: Value,
+}
+
+/// What is done with delegations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DelegationAction {
+    /// New roles.
+    Add,
+    /// Roles that there are get other keys, paths, thresholds or expirations.
+    Update,
+    /// Roles that there are end.
+    Delete,
+}
+
+/// Roles to publish anew.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ForceOnline {
+    /// Their names, `bins` for all hash bins; none for all roles that are signed online.
+    pub roles: Vec<String>,
+}
+
+/// Metadata of a delegated role that its owner signed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DelegatedMetadata {
+    /// The role.
+    pub role: String,
+    /// The metadata, as it came.
+    pub metadata: Value,
+}
+
 fn yes() -> bool {
     true
 }
@@ -219,6 +332,9 @@ pub enum Progress {
     Running {
         /// The roles that will be published for it.
         roles_to_publish: Vec<String>,
+        /// What is missing of people's signatures, by role.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        missing: BTreeMap<String, Vec<Missing>>,
         /// When that was known.
         last_update: Timestamp,
     },

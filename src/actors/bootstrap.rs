@@ -82,10 +82,16 @@ pub async fn prepare(bootstrap: &Bootstrap, keys: &KeyStore, now: Timestamp) -> 
     let root_num_keys = u32::try_from(metadata.signatures.len()).unwrap_or(u32::MAX);
     let top_level = [RoleName::targets(), RoleName::snapshot(), RoleName::timestamp()];
     Ok(NewRepository {
-        settings: RepositorySettings { expirations, number_of_delegated_bins, layout, root_num_keys },
+        settings: RepositorySettings {
+            expirations,
+            number_of_delegated_bins: Some(number_of_delegated_bins),
+            layout,
+            root_num_keys,
+        },
         delegations: bins.delegations(&keys, 1),
         notes: notes(bins),
-        root: metadata.to_bytes(),
+        root: metadata,
+        custom: BTreeMap::new(),
         roles: bins.names().chain(top_level).collect(),
     })
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use actix::prelude::*;
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use tokio::task::spawn_blocking;
+use tokio::{sync::Mutex, task::spawn_blocking};
 
 use super::{
     publisher::{Publisher, Wake},
@@ -20,7 +20,7 @@ use crate::{
         ledger::{Ledger, Request, Visibility, Work},
     },
     task::{Artifact, Job, Outcome, Progress, RemoveArtifacts, TaskId},
-    tuf::{bins::Bins, canonical::to_canonical, name::ArtifactPath},
+    tuf::{canonical::to_canonical, delegation::Delegations, name::ArtifactPath, placement::Placement},
 };
 
 mod rules;
@@ -41,17 +41,27 @@ pub struct Arrived {
     pub job: Job,
 }
 
-/// Turns a job into what the ledger is asked to record. `bins` are those of the repository, if there is one.
+/// Where artifacts of a repository are listed, and the number that the ledger has for that: see `Chartered::placement`.
+#[derive(Debug, Clone)]
+pub struct Places {
+    /// The number.
+    pub number: i64,
+    /// The placement.
+    pub placement: Arc<Placement>,
+}
+
+/// Turns a job into what the ledger is asked to record. `places` are those of the repository, if there is one.
 ///
-/// A bootstrap is not for here: its coordinator has more to check.
-pub fn work(job: &Job, bins: Option<Bins>, now: Timestamp) -> Work {
+/// What people decide is not for here: bootstrap and signing have more to check.
+pub fn work(job: &Job, places: Option<&Places>, now: Timestamp) -> Work {
     let action = job.action();
-    let Some(bins) = bins else {
+    let Some(Places { number, placement }) = places else {
         return refused(action, "it requires a finished bootstrap", now);
     };
     match job {
         Job::AddArtifacts(add) => {
             let mut placed = Vec::with_capacity(add.artifacts.len());
+            let mut invalid = Vec::new();
             for artifact in &add.artifacts {
                 let path = &artifact.path;
                 if let Err(error) = rules::artifact(artifact) {
@@ -62,35 +72,51 @@ pub fn work(job: &Job, bins: Option<Bins>, now: Timestamp) -> Work {
                 if let Err(error) = to_canonical(&info) {
                     return refused(action, format!("{path}: {error}"), now);
                 }
-                placed.push((bins.role_for(path), path.clone(), info));
+                match placement.role_for(path) {
+                    Some(role) => placed.push((role, path.clone(), info)),
+                    None => invalid.push(path.to_string()),
+                }
             }
-            Work::Add { artifacts: placed, invalid: Vec::new(), visibility: visibility(add.publish_artifacts) }
+            let visibility = visibility(add.publish_artifacts);
+            Work::Add { placement: *number, artifacts: placed, invalid, visibility }
         }
         Job::RemoveArtifacts(RemoveArtifacts { artifacts, publish_artifacts }) => {
             let place = |text: &String| {
                 let path = ArtifactPath::parse(text).ok();
-                (text.clone(), path.map(|path| (bins.role_for(&path), path)))
+                (text.clone(), path.and_then(|path| Some((placement.role_for(&path)?, path))))
             };
-            Work::Remove { paths: artifacts.iter().map(place).collect(), visibility: visibility(*publish_artifacts) }
+            let paths = artifacts.iter().map(place).collect();
+            Work::Remove { placement: *number, paths, visibility: visibility(*publish_artifacts) }
         }
         Job::PublishArtifacts => Work::Release,
         Job::UpdateSettings(update) => match rules::expirations(update) {
             Ok(()) => Work::SetExpirations(update.settings.expiration.clone()),
             Err(error) => refused(action, error, now),
         },
-        Job::Bootstrap(_) => refused(action, "it requires a coordinator", now),
+        _ => refused(action, "it requires a coordinator", now),
     }
 }
 
-fn request(Arrived { task, accepted_at, job }: &Arrived, bins: Option<Bins>, now: Timestamp) -> Request {
-    Request { task: task.clone(), accepted_at: *accepted_at, work: work(job, bins, now) }
+fn request(Arrived { task, accepted_at, job }: &Arrived, places: Option<&Places>, now: Timestamp) -> Request {
+    Request { task: task.clone(), accepted_at: *accepted_at, work: work(job, places, now) }
+}
+
+/// Reads where artifacts are listed, `None` when there is no repository yet.
+async fn places(ledger: &dyn Ledger) -> Result<Option<Places>, StoreError> {
+    // In this order: if delegations change in between, the number is too old and nothing is recorded with it.
+    let number = ledger.charter().await?.placement;
+    let Some(repository) = ledger.repository().await? else { return Ok(None) };
+    let delegations = Delegations::view(&repository.delegations);
+    let delegations = delegations.map_err(|error| StoreError::Broken(format!("the ledger's delegations: {error}")))?;
+    let placement = Arc::new(Placement::of(&delegations, repository.settings.bins()?));
+    Ok(Some(Places { number, placement }))
 }
 
 fn artifacts(job: &Job) -> usize {
     match job {
         Job::AddArtifacts(add) => add.artifacts.len(),
         Job::RemoveArtifacts(remove) => remove.artifacts.len(),
-        Job::Bootstrap(_) | Job::PublishArtifacts | Job::UpdateSettings(_) => 0,
+        _ => 0,
     }
 }
 
@@ -128,6 +154,8 @@ pub struct Intake {
     pub reporter: Post<Reporter>,
     /// Shows new settings.
     pub settings: Post<Settings>,
+    /// Where artifacts were listed when that was needed last.
+    pub places: Arc<Mutex<Option<Places>>>,
     /// Tells the supervisor when this is gone.
     pub lifeline: Lifeline,
 }
@@ -140,19 +168,32 @@ impl Handler<Stage> for Intake {
     type Result = ResponseFuture<Result<(), StoreError>>;
 
     fn handle(&mut self, Stage(arrived): Stage, _: &mut Self::Context) -> Self::Result {
-        let (ledger, clock) = (self.ledger.clone(), self.clock.clone());
+        let (ledger, clock, remembered) = (self.ledger.clone(), self.clock.clone(), self.places.clone());
         let (publisher, reporter, settings) = (self.publisher.clone(), self.reporter.clone(), self.settings.clone());
         Box::pin(async move {
             let now = clock.now();
-            let bins = ledger.settings().await?.map(|settings| settings.bins()).transpose()?;
+            let arrived = Arc::new(arrived);
             let changes_settings = arrived.iter().any(|arrived| matches!(arrived.job, Job::UpdateSettings(_)));
             let artifacts: usize = arrived.iter().map(|arrived| artifacts(&arrived.job)).sum();
-            let prepare = move || arrived.iter().map(|arrived| request(arrived, bins, now)).collect::<Vec<_>>();
-            let requests = match artifacts {
-                0..MANY => prepare(),
-                _ => spawn_blocking(prepare).await.map_err(|error| StoreError::Broken(error.to_string()))?,
+            let recorded = loop {
+                let mut known = remembered.lock().await;
+                if known.is_none() {
+                    *known = places(ledger.as_ref()).await?;
+                }
+                let (places, arrived) = (known.clone(), arrived.clone());
+                drop(known);
+                let prepare =
+                    move || arrived.iter().map(|arrived| request(arrived, places.as_ref(), now)).collect::<Vec<_>>();
+                let requests = match artifacts {
+                    0..MANY => prepare(),
+                    _ => spawn_blocking(prepare).await.map_err(|error| StoreError::Broken(error.to_string()))?,
+                };
+                match ledger.stage(requests, now).await {
+                    // The delegations are others by now.
+                    Err(StoreError::Lost(_)) => *remembered.lock().await = None,
+                    recorded => break recorded?,
+                }
             };
-            let recorded = ledger.stage(requests, now).await?;
             if changes_settings {
                 settings.tell(Project);
             }
@@ -175,7 +216,7 @@ mod tests {
     use super::*;
     use crate::{
         task::{AddArtifacts, ArtifactInfo},
-        tuf::bins::Layout,
+        tuf::bins::{Bins, Layout},
     };
 
     fn added(custom: Option<Value>) -> Work {
@@ -186,7 +227,9 @@ mod tests {
         let job = AddArtifacts { artifacts: vec![artifact], add_task_id_to_custom: false, publish_artifacts: true };
         let bins = Bins::new(2, Layout::Succinct).expect("bins");
         let now = "2026-01-01T00:00:00Z".parse().expect("a time");
-        work(&Job::AddArtifacts(job), Some(bins), now)
+        let delegations = Delegations::view(&bins.delegations(&[], 1)).expect("delegations");
+        let places = Places { number: 0, placement: Arc::new(Placement::of(&delegations, Some(bins))) };
+        work(&Job::AddArtifacts(job), Some(&places), now)
     }
 
     #[test]

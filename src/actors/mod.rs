@@ -179,6 +179,7 @@ impl Worker {
                 publisher: publisher.clone(),
                 reporter: reporter.clone(),
                 settings: settings.clone(),
+                places: Arc::default(),
                 lifeline,
             })
         };

@@ -167,7 +167,10 @@ pub async fn round(parts: &Parts, memory: &mut Memory) -> Result<Done, RoundErro
 
     // Commit: the round has happened.
     let (count, has_targets) = (roles.len(), targets.is_some());
-    let head = parts.ledger.commit(&plan, Publication { roles, targets, timestamp }, parts.clock.now()).await?;
+    let head = parts
+        .ledger
+        .commit(&plan, Publication { roles, targets, timestamp, root_grace_ends: now }, parts.clock.now())
+        .await?;
     watch.ended(Phase::Commit);
 
     // Point: clients see it.

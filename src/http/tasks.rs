@@ -154,7 +154,7 @@ fn task_id(request: &HttpRequest) -> Result<TaskId, Refusal> {
 fn status(task_id: TaskId, progress: Option<Progress>) -> TaskStatus {
     let (state, result) = match progress {
         None => (TaskState::Pending, None),
-        Some(Progress::Running { roles_to_publish, last_update }) => {
+        Some(Progress::Running { roles_to_publish, last_update, .. }) => {
             let details = json!({"published_roles": [], "roles_to_publish": python_list(&roles_to_publish)});
             let result = TaskResult {
                 message: Some("Publishing".to_owned()),
@@ -220,8 +220,11 @@ mod tests {
     #[test]
     fn every_state_has_the_contracts_body() {
         assert_eq!(text(None), r#"{"task_id":"x","state":"PENDING"}"#);
-        let running =
-            Progress::Running { roles_to_publish: vec!["bins-1".to_owned(), "bins-0".to_owned()], last_update: noon() };
+        let running = Progress::Running {
+            roles_to_publish: vec!["bins-1".to_owned(), "bins-0".to_owned()],
+            missing: [].into(),
+            last_update: noon(),
+        };
         assert_eq!(
             text(Some(running)),
             concat!(

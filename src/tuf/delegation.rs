@@ -183,7 +183,7 @@ impl DelegatedRole {
 }
 
 impl Scope {
-    fn contains(&self, path: &ArtifactPath, hash: &str) -> bool {
+    pub(super) fn contains(&self, path: &ArtifactPath, hash: &str) -> bool {
         match self {
             Scope::Paths(patterns) => patterns.iter().any(|pattern| pattern.matches(path.as_str())),
             Scope::PathHashPrefixes(prefixes) => prefixes.iter().any(|prefix| hash.starts_with(prefix)),

@@ -21,7 +21,8 @@ pub use crate::tuf::member::MetadataError;
 pub const SPEC_VERSION: &str = "1.0.31";
 
 /// A metadata file: something signed, and its signatures (TUF §4.2.1).
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Value", into = "Value")]
 pub struct Metadata {
     /// The signatures over the canonical form of `signed`. No key id occurs twice.
     pub signatures: Vec<Signature>,
@@ -196,6 +197,20 @@ pub fn format_expires(expires: Timestamp) -> String {
 pub fn parse_expires(text: &str) -> Result<Timestamp, MetadataError> {
     let parsed = text.parse::<Timestamp>().ok().filter(|&t| format_expires(t) == text);
     parsed.ok_or_else(|| MetadataError::field("expires", "must be a time as 2026-01-31T12:00:00Z"))
+}
+
+impl TryFrom<Value> for Metadata {
+    type Error = MetadataError;
+
+    fn try_from(value: Value) -> Result<Self, MetadataError> {
+        Self::from_value(value)
+    }
+}
+
+impl From<Metadata> for Value {
+    fn from(metadata: Metadata) -> Self {
+        metadata.to_value()
+    }
 }
 
 impl Metadata {

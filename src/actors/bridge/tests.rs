@@ -23,6 +23,7 @@ use crate::{
         keys::KeyStore,
         ledger::{
             Ended, Head, Ledger, Plan, Planned, Publication, Repository, RepositorySettings, Request,
+            charter::{Amended, Amendment, Chartered, Wanted},
             sqlite::SqliteLedger,
         },
         results::sqlite::SqliteResults,
@@ -66,6 +67,18 @@ impl Ledger for Picky {
     }
     async fn plan(&self, now: Timestamp, limit: usize) -> Result<Planned, StoreError> {
         self.ledger.plan(now, limit).await
+    }
+    async fn charter(&self) -> Result<Chartered, StoreError> {
+        self.ledger.charter().await
+    }
+    async fn amend(&self, amendment: Amendment, now: Timestamp) -> Result<Amended, StoreError> {
+        self.ledger.amend(amendment, now).await
+    }
+    async fn wanted(&self, now: Timestamp) -> Result<Vec<Wanted>, StoreError> {
+        self.ledger.wanted(now).await
+    }
+    async fn waiting(&self, role: &RoleName, limit: usize) -> Result<Vec<TaskId>, StoreError> {
+        self.ledger.waiting(role, limit).await
     }
     async fn artifacts(&self, roles: Vec<RoleName>) -> Result<Vec<Vec<(ArtifactPath, Value)>>, StoreError> {
         self.ledger.artifacts(roles).await

@@ -12,7 +12,7 @@ pub(super) fn bytes(job: &Job) -> usize {
     match job {
         Job::AddArtifacts(add) => add.artifacts.iter().map(artifact).sum(),
         Job::RemoveArtifacts(remove) => remove.artifacts.iter().map(|path| path.len() + VALUE).sum(),
-        Job::Bootstrap(_) | Job::PublishArtifacts | Job::UpdateSettings(_) => VALUE,
+        _ => VALUE,
     }
 }
 

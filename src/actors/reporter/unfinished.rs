@@ -79,7 +79,11 @@ mod tests {
     use super::*;
 
     fn running(name: &str) -> (TaskId, Progress) {
-        let progress = Progress::Running { roles_to_publish: Vec::new(), last_update: jiff::Timestamp::UNIX_EPOCH };
+        let progress = Progress::Running {
+            roles_to_publish: Vec::new(),
+            missing: [].into(),
+            last_update: jiff::Timestamp::UNIX_EPOCH,
+        };
         (TaskId::from_text(name), progress)
     }
 

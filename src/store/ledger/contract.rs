@@ -16,6 +16,7 @@ use crate::{
         bins::{Bins, Layout},
         name::{ArtifactPath, RoleName},
         snapshot::MetaFile,
+        wire::Metadata,
     },
 };
 
@@ -75,19 +76,19 @@ async fn stage_all(ledger: &dyn Ledger, works: Vec<(&str, Work)>) -> Vec<Progres
 pub(super) fn add(paths: &[(&str, u64)], visibility: Visibility) -> Work {
     let artifacts =
         paths.iter().map(|(text, length)| (bins().role_for(&path(text)), path(text), json!({ "length": length })));
-    Work::Add { artifacts: artifacts.collect(), invalid: Vec::new(), visibility }
+    Work::Add { placement: 0, artifacts: artifacts.collect(), invalid: Vec::new(), visibility }
 }
 
 pub(super) fn remove(paths: &[&str]) -> Work {
     let paths = paths.iter().map(|text| ((*text).to_owned(), Some((bins().role_for(&path(text)), path(text)))));
-    Work::Remove { paths: paths.collect(), visibility: Visibility::NextRound }
+    Work::Remove { placement: 0, paths: paths.collect(), visibility: Visibility::NextRound }
 }
 
 fn create() -> Work {
     let days = ["root", "targets", "snapshot", "timestamp", "bins"].map(|role| (role.to_owned(), 1));
     let settings = RepositorySettings {
         expirations: days.into(),
-        number_of_delegated_bins: 2,
+        number_of_delegated_bins: Some(2),
         layout: Layout::Succinct,
         root_num_keys: 1,
     };
@@ -96,7 +97,8 @@ fn create() -> Work {
         settings,
         delegations: json!({}),
         notes: Vec::new(),
-        root: b"root".to_vec(),
+        root: Metadata::unsigned(json!({ "_type": "root" })),
+        custom: BTreeMap::new(),
         roles: bins().names().chain(top_level).collect(),
     }))
 }
@@ -124,6 +126,7 @@ fn publication(plan: &Plan) -> Publication {
         roles: plan.roles.iter().map(role).collect(),
         targets: None,
         timestamp: plan.id.to_string().into_bytes(),
+        root_grace_ends: now(),
     }
 }
 
@@ -457,7 +460,7 @@ async fn what_was_recorded_comes_back_as_it_was(ledger: &dyn Ledger) {
     let place = |(index, text): (usize, &&str)| (bins().role_for(&path(text)), path(text), infos[index % 2].clone());
     let artifacts: Vec<_> = paths.iter().enumerate().map(place).collect();
     let visibility = Visibility::NextRound;
-    stage(ledger, "1", Work::Add { artifacts: artifacts.clone(), invalid: Vec::new(), visibility }).await;
+    stage(ledger, "1", Work::Add { placement: 0, artifacts: artifacts.clone(), invalid: Vec::new(), visibility }).await;
     let taken = plan(ledger).await.expect("a plan");
     assert_eq!(taken.changes.values().map(BTreeMap::len).sum::<usize>(), paths.len());
     commit(ledger, &taken).await.expect("committed");

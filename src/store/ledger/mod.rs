@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use self::charter::{Amended, Amendment, Chartered, NextRoot, Signing, Wanted};
 use crate::{
     store::StoreError,
     task::{Progress, TaskId},
@@ -15,9 +16,11 @@ use crate::{
         change::Changes,
         name::{ArtifactPath, RoleName, Version},
         snapshot::MetaFile,
+        wire::Metadata,
     },
 };
 
+pub mod charter;
 #[cfg(test)]
 pub(crate) mod contract;
 pub mod postgres;
@@ -35,11 +38,15 @@ mod stored;
 /// - A version that [`plan`](Ledger::plan) gave out is never given out again for that role.
 /// - [`commit`](Ledger::commit) succeeds for one plan of those that were made on the same head; for all others it is
 ///   [`StoreError::Lost`]. That compare alone makes two publishers safe; no lock, lease or clock does.
+/// - The charter changes only by [`amend`](Ledger::amend) and [`commit`](Ledger::commit), and its revision grows with every change. A plan that
+///   was made on another revision is lost too.
+/// - Staged changes of a role that people sign wait, in no plan, until an event of the role that has them is complete and
+///   is committed.
 /// - Costs grow with what is asked for and with the number of roles, never with the number of artifacts stored.
 #[async_trait]
 pub trait Ledger: Send + Sync {
     /// Records tasks with all that they ask for, and says how far each is now. A task that is known already is left
-    /// as it is, and told as it is.
+    /// as it is, and told as it is. [`StoreError::Lost`] when artifacts were placed by a placement that is not the current one.
     async fn stage(&self, requests: Vec<Request>, now: Timestamp) -> Result<Vec<(TaskId, Progress)>, StoreError>;
 
     /// The settings of the repository, `None` before a bootstrap was recorded.
@@ -57,6 +64,21 @@ pub trait Ledger: Send + Sync {
     /// A plan that is neither committed nor old keeps other publishers from planning the same: they are told
     /// [`Planned::Elsewhere`]. That saves work and nothing depends on it; whose plan it is, is the instance of the ledger.
     async fn plan(&self, now: Timestamp, limit: usize) -> Result<Planned, StoreError>;
+
+    /// What people decided and what waits for their signatures.
+    async fn charter(&self) -> Result<Chartered, StoreError>;
+
+    /// Records a decision, if the charter is the one that it was made on.
+    ///
+    /// A task that is known already is left as it is: then nothing changes, whatever the charter is.
+    async fn amend(&self, amendment: Amendment, now: Timestamp) -> Result<Amended, StoreError>;
+
+    /// The roles of which people are to sign a new version: those that they sign, that have no complete event, and that have staged
+    /// changes which no event has, or are due. Gives out the versions; a due role is not due any more when its event is recorded.
+    async fn wanted(&self, now: Timestamp) -> Result<Vec<Wanted>, StoreError>;
+
+    /// The tasks that wait until people have signed `role`, the oldest first, at most `limit`.
+    async fn waiting(&self, role: &RoleName, limit: usize) -> Result<Vec<TaskId>, StoreError>;
 
     /// What these roles list as published, each in the order of the paths.
     async fn artifacts(&self, roles: Vec<RoleName>) -> Result<Vec<Vec<(ArtifactPath, Value)>>, StoreError>;
@@ -110,6 +132,8 @@ pub enum Work {
     Create(Box<NewRepository>),
     /// Add artifacts.
     Add {
+        /// The placement that says so: see [`Chartered::placement`].
+        placement: i64,
         /// Where a client looks for each, and its target information.
         artifacts: Vec<(RoleName, ArtifactPath, Value)>,
         /// Paths that no role may list.
@@ -119,6 +143,8 @@ pub enum Work {
     },
     /// Remove artifacts, each with the role where a client looks for it; `None` when there can't be one.
     Remove {
+        /// The placement that says so: see [`Chartered::placement`].
+        placement: i64,
         /// The paths as they were asked for.
         paths: Vec<(String, Option<(RoleName, ArtifactPath)>)>,
         /// When it is published.
@@ -161,7 +187,7 @@ pub enum Visibility {
 }
 
 /// A repository that is to be created.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct NewRepository {
     /// Its settings.
     pub settings: RepositorySettings,
@@ -169,10 +195,12 @@ pub struct NewRepository {
     pub delegations: Value,
     /// What its operator should know; told with the result of the task.
     pub notes: Vec<String>,
-    /// Its first root, the bytes that are published.
-    pub root: Vec<u8>,
+    /// Its first root.
+    pub root: Metadata,
     /// Every role that is to be signed: `targets`, `snapshot`, `timestamp` and all delegated ones.
     pub roles: Vec<RoleName>,
+    /// Those with names of their own.
+    pub custom: BTreeMap<RoleName, Signing>,
 }
 
 /// The settings of a repository.
@@ -180,21 +208,23 @@ pub struct NewRepository {
 pub struct RepositorySettings {
     /// Days of validity by role; `bins` for all hash bins.
     pub expirations: BTreeMap<String, u32>,
-    /// The number of bins as it was asked for, before rounding.
-    pub number_of_delegated_bins: u32,
+    /// The number of bins as it was asked for, before rounding; `None` without bins.
+    pub number_of_delegated_bins: Option<u32>,
     /// How the bins are written into `targets`.
+    #[serde(default)]
     pub layout: Layout,
     /// The number of signatures on the root that was submitted.
     pub root_num_keys: u32,
 }
 
 impl RepositorySettings {
-    /// The hash bins.
+    /// The hash bins, if there are any.
     ///
     /// # Errors
     /// [`StoreError::Broken`] when their number, which was checked when it was recorded, can't be.
-    pub fn bins(&self) -> Result<Bins, StoreError> {
-        Bins::new(self.number_of_delegated_bins, self.layout).map_err(|error| StoreError::Broken(error.to_string()))
+    pub fn bins(&self) -> Result<Option<Bins>, StoreError> {
+        let bins = self.number_of_delegated_bins.map(|number| Bins::new(number, self.layout));
+        bins.transpose().map_err(|error| StoreError::Broken(error.to_string()))
     }
 
     /// For how many days `role` is valid from a signature on.
@@ -228,6 +258,8 @@ pub struct Head {
     pub version: Version,
     /// The exact bytes of its timestamp.
     pub timestamp: Vec<u8>,
+    /// The root that clients see with it for the first time, if there is one: the name of its file, and its bytes.
+    pub root: Option<(Version, Vec<u8>)>,
 }
 
 /// A task that ended.
@@ -261,12 +293,21 @@ pub struct Plan {
     pub id: i64,
     /// The sequence of the head that it was made on, 0 for none.
     pub base: i64,
-    /// The last staged change that it takes.
+    /// The revision of the charter that it was made on.
+    pub revision: i64,
+    /// The last staged change that it takes, of those that wait for nobody's signature.
     pub through: i64,
     /// The changes, merged.
     pub changes: Changes,
     /// The roles to publish with their new versions, in the order in which they are written.
     pub roles: Vec<(RoleName, Version)>,
+    /// Those of them that people have signed: complete events, published as they are.
+    pub signed: BTreeMap<RoleName, Metadata>,
+    /// The `delegations` that become effective with it: those of the repository with what was announced of the signed roles. `None` when
+    /// they stay.
+    pub delegations: Option<Value>,
+    /// The root that it publishes.
+    pub root: Option<NextRoot>,
 }
 
 impl Plan {
@@ -278,6 +319,9 @@ impl Plan {
 }
 
 /// What a round has made of a plan.
+///
+/// The commit takes over what the plan says of events, delegations and root. A root that was announced is ready then, if the plan
+/// did not publish it; one that is published leaves the root before it retired until `root_grace_ends`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Publication {
     /// The published roles.
@@ -286,6 +330,9 @@ pub struct Publication {
     pub targets: Option<Vec<u8>>,
     /// The new timestamp.
     pub timestamp: Vec<u8>,
+    /// Until when the online keys of a root that is replaced by this go on to sign; then `targets`, `snapshot` and `timestamp` are
+    /// due, to be signed without them.
+    pub root_grace_ends: Timestamp,
 }
 
 /// A role that was signed.

@@ -13,7 +13,10 @@ use jiff::Timestamp;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{Ended, Head, Ledger, Plan, Planned, Publication, Repository, RepositorySettings, Request};
+use super::{
+    Ended, Head, Ledger, Plan, Planned, Publication, Repository, RepositorySettings, Request,
+    charter::{Amended, Amendment, Chartered, Wanted},
+};
 use crate::{
     store::{
         StoreError,
@@ -66,6 +69,22 @@ impl Ledger for PostgresLedger {
 
     async fn plan(&self, now: Timestamp, limit: usize) -> Result<Planned, StoreError> {
         rounds::plan(&self.pool, &self.instance, now, limit).await
+    }
+
+    async fn charter(&self) -> Result<Chartered, StoreError> {
+        Ok(Chartered { revision: 0, placement: 0, charter: super::charter::Charter::default() })
+    }
+
+    async fn amend(&self, _: Amendment, _: Timestamp) -> Result<Amended, StoreError> {
+        Err(StoreError::Broken("not there yet".into()))
+    }
+
+    async fn wanted(&self, _: Timestamp) -> Result<Vec<Wanted>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn waiting(&self, _: &RoleName, _: usize) -> Result<Vec<TaskId>, StoreError> {
+        Ok(Vec::new())
     }
 
     async fn artifacts(&self, roles: Vec<RoleName>) -> Result<Vec<Vec<(ArtifactPath, Value)>>, StoreError> {

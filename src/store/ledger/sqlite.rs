@@ -7,7 +7,10 @@ use jiff::Timestamp;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use serde_json::Value;
 
-use super::{Ended, Head, Ledger, Plan, Planned, Publication, Repository, RepositorySettings, Request};
+use super::{
+    Ended, Head, Ledger, Plan, Planned, Publication, Repository, RepositorySettings, Request,
+    charter::{Amended, Amendment, Chartered, Wanted},
+};
 use crate::{
     store::{
         StoreError,
@@ -88,6 +91,22 @@ impl Ledger for SqliteLedger {
 
     async fn plan(&self, now: Timestamp, limit: usize) -> Result<Planned, StoreError> {
         self.transaction(move |tx| rounds::plan(tx, now, limit)).await
+    }
+
+    async fn charter(&self) -> Result<Chartered, StoreError> {
+        Ok(Chartered { revision: 0, placement: 0, charter: super::charter::Charter::default() })
+    }
+
+    async fn amend(&self, _: Amendment, _: Timestamp) -> Result<Amended, StoreError> {
+        Err(StoreError::Broken("not there yet".into()))
+    }
+
+    async fn wanted(&self, _: Timestamp) -> Result<Vec<Wanted>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn waiting(&self, _: &RoleName, _: usize) -> Result<Vec<TaskId>, StoreError> {
+        Ok(Vec::new())
     }
 
     async fn artifacts(&self, roles: Vec<RoleName>) -> Result<Vec<Vec<(ArtifactPath, Value)>>, StoreError> {

@@ -72,7 +72,7 @@ pub(super) fn record<K: Known>(known: &K, task: &TaskId, work: Work, now: Timest
         _ if repository.is_none() => {
             Record::finished(Outcome::refused(action, "it requires a finished bootstrap", now))
         }
-        Work::Add { artifacts, invalid, visibility } => {
+        Work::Add { artifacts, invalid, visibility, .. } => {
             let mut roles = Vec::new();
             let mut seen = BTreeSet::new();
             for (role, _, _) in &artifacts {
@@ -89,7 +89,7 @@ pub(super) fn record<K: Known>(known: &K, task: &TaskId, work: Work, now: Timest
         Work::Remove { paths, .. } if paths.is_empty() => {
             Record::finished(Outcome::refused(action, "At list one artifact is required", now))
         }
-        Work::Remove { paths, visibility } => {
+        Work::Remove { paths, visibility, .. } => {
             let (mut deleted, mut not_found) = (Vec::new(), Vec::new());
             let mut changes = Vec::new();
             let mut roles = BTreeSet::new();

@@ -1,5 +1,7 @@
 //! The progress of tasks in the words of Celery's result backend, which programs in Python read and write.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
@@ -11,7 +13,7 @@ pub(super) const ENDS: [&str; 5] = ["SUCCESS", "FAILURE", "REVOKED", "REJECTED",
 /// The document of a task.
 pub(super) fn encode(id: &TaskId, progress: &Progress, now: Timestamp) -> Value {
     let (status, result) = match progress {
-        Progress::Running { roles_to_publish, last_update } => {
+        Progress::Running { roles_to_publish, last_update, .. } => {
             let details = json!({"published_roles": [], "roles_to_publish": python_list(roles_to_publish)});
             ("RUNNING", json!({"message": "Publishing", "last_update": time(*last_update), "details": details}))
         }
@@ -101,7 +103,11 @@ fn running(result: &Value) -> Option<Progress> {
     let details = &result["details"];
     let exactly = result["message"] == "Publishing" && details["published_roles"] == json!([]);
     let roles_to_publish = exactly.then(|| parse_python_list(details["roles_to_publish"].as_str()?))??;
-    Some(Progress::Running { roles_to_publish, last_update: parse_time(&result["last_update"])? })
+    Some(Progress::Running {
+        roles_to_publish,
+        missing: BTreeMap::new(),
+        last_update: parse_time(&result["last_update"])?,
+    })
 }
 
 /// Those members of any result that the contract shows.
@@ -226,7 +232,7 @@ mod tests {
         );
         let roles_to_publish = vec!["bins-0".to_owned(), "bins-1".to_owned()];
         assert_eq!(
-            text(Progress::Running { roles_to_publish, last_update: Timestamp::UNIX_EPOCH }),
+            text(Progress::Running { roles_to_publish, missing: BTreeMap::new(), last_update: Timestamp::UNIX_EPOCH }),
             concat!(
                 r#"{"status": "RUNNING", "result": {"message": "Publishing", "last_update": {"__type__": "datetime", "#,
                 r#""__value__": "1970-01-01T00:00:00.000000+00:00"}, "details": {"published_roles": [], "#,

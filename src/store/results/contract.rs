@@ -16,7 +16,11 @@ pub(crate) async fn all<R: Results, Open: AsyncFn() -> R>(fresh: impl Fn() -> Op
 }
 
 fn running(role: &str) -> Progress {
-    Progress::Running { roles_to_publish: vec![role.to_owned()], last_update: Timestamp::UNIX_EPOCH }
+    Progress::Running {
+        roles_to_publish: vec![role.to_owned()],
+        missing: [].into(),
+        last_update: Timestamp::UNIX_EPOCH,
+    }
 }
 
 fn outcome() -> Outcome {
@@ -85,7 +89,7 @@ async fn every_kind_of_progress_comes_back_as_it_was<R: Results>(open: impl Asyn
     let outcome = outcome();
     let bare = Outcome { error: None, details: None, status: true, ..outcome.clone() };
     let kinds = [
-        Progress::Running { roles_to_publish: vec![], last_update: Timestamp::UNIX_EPOCH },
+        Progress::Running { roles_to_publish: vec![], missing: [].into(), last_update: Timestamp::UNIX_EPOCH },
         Progress::Finished(outcome),
         Progress::Finished(bare),
         Progress::Failed { message: String::new() },

@@ -141,7 +141,8 @@ mod tests {
     async fn nothing_stays_for_ever() {
         let results = open(&prefix(), Duration::from_secs(60));
         let [ended, running] = [TaskId::random(), TaskId::random()];
-        let still = Progress::Running { roles_to_publish: vec![], last_update: results.clock.now() };
+        let still =
+            Progress::Running { roles_to_publish: vec![], missing: [].into(), last_update: results.clock.now() };
         results.put(vec![(ended.clone(), Progress::Revoked), (running.clone(), still)]).await.expect("put");
         assert!((1..=60_000).contains(&lives_millis(&results, &ended).await));
         assert!(lives_millis(&results, &running).await > 60_000);
@@ -163,6 +164,7 @@ mod tests {
         let results = open(&prefix(), DEFAULT_EXPIRY);
         let still = Progress::Running {
             roles_to_publish: vec![],
+            missing: [].into(),
             last_update: "2026-11-22T12:00:00Z".parse().expect("a time"),
         };
         let pre_run = Progress::Foreign(Foreign { state: ForeignState::PreRun, told: None });

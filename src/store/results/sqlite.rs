@@ -116,7 +116,10 @@ mod tests {
         let reports = vec![
             (done.clone(), Progress::Failed { message: "no".into() }),
             (revoked.clone(), Progress::Revoked),
-            (running.clone(), Progress::Running { roles_to_publish: vec![], last_update: clock.now() }),
+            (
+                running.clone(),
+                Progress::Running { roles_to_publish: vec![], missing: [].into(), last_update: clock.now() },
+            ),
         ];
         results.put(reports).await.expect("put");
 

@@ -18,12 +18,12 @@ fn path(text: &str) -> ArtifactPath {
 
 pub(super) fn add(bins: Bins, artifacts: &[(&str, u64)], visibility: Visibility) -> Work {
     let artifacts = artifacts.iter().map(|(text, length)| (bins.role_for(&path(text)), path(text), info(*length)));
-    Work::Add { artifacts: artifacts.collect(), invalid: Vec::new(), visibility }
+    Work::Add { placement: 0, artifacts: artifacts.collect(), invalid: Vec::new(), visibility }
 }
 
 pub(super) fn remove(bins: Bins, paths: &[&str]) -> Work {
     let paths = paths.iter().map(|text| ((*text).to_owned(), Some((bins.role_for(&path(text)), path(text)))));
-    Work::Remove { paths: paths.collect(), visibility: Visibility::NextRound }
+    Work::Remove { placement: 0, paths: paths.collect(), visibility: Visibility::NextRound }
 }
 
 /// The tasks that follow the bootstrap, by their ids.

@@ -27,7 +27,10 @@ use rstuf::{
         keys::KeyStore,
         ledger::{
             Ended, Head, Ledger, NewRepository, Plan, Planned, Publication, Repository, RepositorySettings, Request,
-            Work, postgres::PostgresLedger, sqlite::SqliteLedger,
+            Work,
+            charter::{Amended, Amendment, Chartered, Wanted},
+            postgres::PostgresLedger,
+            sqlite::SqliteLedger,
         },
         postgres,
         results::{Results, sqlite::SqliteResults},
@@ -166,7 +169,7 @@ impl<'a> Place<'a> {
 
     /// The bins of the scenario.
     pub(super) fn bins(&self) -> Bins {
-        self.scenario.repository.settings.bins().expect("bins")
+        self.scenario.repository.settings.bins().expect("bins").expect("it has bins")
     }
 
     /// The bootstrap of the scenario.
@@ -328,6 +331,22 @@ impl Ledger for FusedLedger {
 
     async fn plan(&self, now: Timestamp, limit: usize) -> Result<Planned, StoreError> {
         self.fuse.write("plan", self.ledger.plan(now, limit)).await
+    }
+
+    async fn charter(&self) -> Result<Chartered, StoreError> {
+        self.ledger.charter().await
+    }
+
+    async fn amend(&self, amendment: Amendment, now: Timestamp) -> Result<Amended, StoreError> {
+        self.fuse.write("amend", self.ledger.amend(amendment, now)).await
+    }
+
+    async fn wanted(&self, now: Timestamp) -> Result<Vec<Wanted>, StoreError> {
+        self.fuse.write("wanted", self.ledger.wanted(now)).await
+    }
+
+    async fn waiting(&self, role: &RoleName, limit: usize) -> Result<Vec<TaskId>, StoreError> {
+        self.ledger.waiting(role, limit).await
     }
 
     async fn artifacts(&self, roles: Vec<RoleName>) -> Result<Vec<Vec<(ArtifactPath, Value)>>, StoreError> {

@@ -48,7 +48,12 @@ pub(super) async fn repository(pool: &Pool) -> Result<Option<Repository>, StoreE
 pub(super) async fn head(pool: &Pool) -> Result<Option<Head>, StoreError> {
     let rows = pool.rows("select sequence, timestamp_version, timestamp from head", &[]).await?;
     let Some(row) = rows.first() else { return Ok(None) };
-    Ok(Some(Head { sequence: column(row, 0)?, version: version(column(row, 1)?)?, timestamp: column(row, 2)? }))
+    Ok(Some(Head {
+        sequence: column(row, 0)?,
+        version: version(column(row, 1)?)?,
+        timestamp: column(row, 2)?,
+        root: None,
+    }))
 }
 
 pub(super) async fn artifacts(pool: &Pool, roles: &[RoleName]) -> Result<Vec<Vec<(ArtifactPath, Value)>>, StoreError> {

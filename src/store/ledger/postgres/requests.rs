@@ -119,7 +119,11 @@ pub(super) async fn stage(
         tasks.push(&task, action, accepted_at, to_json(&record.progress)?, finished_at);
         let progress = match finished_at {
             Some(_) => record.progress,
-            None => Progress::Running { roles_to_publish: record.roles.into_iter().collect(), last_update: now },
+            None => Progress::Running {
+                roles_to_publish: record.roles.into_iter().collect(),
+                missing: BTreeMap::new(),
+                last_update: now,
+            },
         };
         told.insert(task.clone(), progress.clone());
         results.push((task, progress));
@@ -159,7 +163,7 @@ fn storable(id: &str) -> bool {
 fn recorded(row: &Row, now: Timestamp) -> Result<Progress, StoreError> {
     match column(row, 2)? {
         Some(finished_at) => ended(column(row, 1)?, finished_at),
-        None => Ok(Progress::Running { roles_to_publish: column(row, 3)?, last_update: now }),
+        None => Ok(Progress::Running { roles_to_publish: column(row, 3)?, missing: BTreeMap::new(), last_update: now }),
     }
 }
 

@@ -113,7 +113,17 @@ pub(super) async fn plan(pool: &Pool, instance: &str, now: Timestamp, limit: usi
     ];
     let answers = session.finish(&calls).await?;
     let id = answers.get(1).and_then(|rows| rows.first()).ok_or_else(|| missing("the id of a plan"))?;
-    Ok(Planned::Round(Plan { id: column(id, 0)?, base, through, changes, roles }))
+    Ok(Planned::Round(Plan {
+        id: column(id, 0)?,
+        base,
+        through,
+        changes,
+        roles,
+        revision: 0,
+        signed: BTreeMap::new(),
+        delegations: None,
+        root: None,
+    }))
 }
 
 const COMMITTABLE: &str = "select coalesce((select sequence from head), 0), void_through from publisher";
@@ -175,8 +185,8 @@ pub(super) async fn commit(
     let Some((_, version)) = plan.roles.last() else {
         return Err(StoreError::Broken("a plan without a timestamp".into()));
     };
-    let Publication { roles, targets, timestamp } = publication;
-    let head = Head { sequence: base + 1, version: *version, timestamp };
+    let Publication { roles, targets, timestamp, .. } = publication;
+    let head = Head { sequence: base + 1, version: *version, timestamp, root: None };
 
     let names: Vec<_> = roles.iter().map(|role| role.name.as_str()).collect();
     let versions: Vec<_> = roles.iter().map(|role| number(role.meta.version)).collect();

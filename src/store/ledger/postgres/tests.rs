@@ -158,7 +158,12 @@ async fn a_large_batch_is_a_few_statements() {
         let path = path(&format!("dir/{n}"));
         (bins().role_for(&path), path, json!({ "length": n }))
     });
-    let work = Work::Add { artifacts: artifacts.collect(), invalid: Vec::new(), visibility: Visibility::NextRound };
+    let work = Work::Add {
+        placement: 0,
+        artifacts: artifacts.collect(),
+        invalid: Vec::new(),
+        visibility: Visibility::NextRound,
+    };
     let started = Instant::now();
     stage(&one, "large", work).await;
     let round = match one.plan(now(), 200_000).await.expect("planned") {

@@ -47,7 +47,8 @@ pub(super) fn head(connection: &Connection) -> Result<Option<Head>, StoreError> 
             Ok((row.get(0)?, row.get(1)?, row.get(2)?))
         })
         .optional()?;
-    row.map(|(sequence, number, timestamp)| Ok(Head { sequence, version: version(number)?, timestamp })).transpose()
+    row.map(|(sequence, number, timestamp)| Ok(Head { sequence, version: version(number)?, timestamp, root: None }))
+        .transpose()
 }
 
 pub(super) fn artifacts(connection: &Connection, role: &RoleName) -> Result<Vec<(ArtifactPath, Value)>, StoreError> {

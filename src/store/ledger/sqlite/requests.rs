@@ -49,7 +49,11 @@ pub(super) fn stage(tx: &Transaction<'_>, request: Request, now: Timestamp) -> R
     ])?;
     let progress = match finished_at {
         Some(_) => record.progress,
-        None => Progress::Running { roles_to_publish: record.roles.into_iter().collect(), last_update: now },
+        None => Progress::Running {
+            roles_to_publish: record.roles.into_iter().collect(),
+            missing: BTreeMap::new(),
+            last_update: now,
+        },
     };
     Ok((task, progress))
 }
@@ -67,7 +71,7 @@ fn recorded(tx: &Transaction<'_>, task: &TaskId, now: Timestamp) -> Result<Optio
             let sql = "select distinct name from staged join roles on roles.id = staged.role where task_id = ?1 order by name";
             let mut query = tx.prepare_cached(sql)?;
             let roles: Result<Vec<String>, _> = query.query_map([task.as_str()], |row| row.get(0))?.collect();
-            Ok(Some(Progress::Running { roles_to_publish: roles?, last_update: now }))
+            Ok(Some(Progress::Running { roles_to_publish: roles?, missing: BTreeMap::new(), last_update: now }))
         }
     }
 }
@@ -75,7 +79,7 @@ fn recorded(tx: &Transaction<'_>, task: &TaskId, now: Timestamp) -> Result<Optio
 fn create(tx: &Transaction<'_>, task: &TaskId, new: &NewRepository) -> Result<(), StoreError> {
     tx.execute(
         "insert into repository (id, task_id, settings, delegations, root) values (1, ?1, ?2, ?3, ?4)",
-        params![task.as_str(), to_json(&new.settings)?, to_json(&new.delegations)?, new.root],
+        params![task.as_str(), to_json(&new.settings)?, to_json(&new.delegations)?, new.root.to_bytes()],
     )?;
     let mut insert = tx.prepare("insert into roles (name) values (?1)")?;
     for role in &new.roles {

@@ -45,7 +45,17 @@ pub(super) fn plan(tx: &Transaction<'_>, now: Timestamp, limit: usize) -> Result
         "insert into publications (base, planned_at, roles, timestamp_version) values (?1, ?2, ?3, ?4)",
         params![base, now.to_string(), i64::try_from(roles.len()).unwrap_or(i64::MAX), number(*timestamp)],
     )?;
-    Ok(Planned::Round(Plan { id: tx.last_insert_rowid(), base, through, changes, roles }))
+    Ok(Planned::Round(Plan {
+        id: tx.last_insert_rowid(),
+        base,
+        through,
+        changes,
+        roles,
+        revision: 0,
+        signed: BTreeMap::new(),
+        delegations: None,
+        root: None,
+    }))
 }
 
 /// The oldest staged changes, merged, and the sequence of the last of them.
@@ -110,7 +120,7 @@ pub(super) fn commit(
     let Some((_, version)) = plan.roles.last() else {
         return Err(StoreError::Broken("a plan without a timestamp".into()));
     };
-    let head = Head { sequence: base + 1, version: *version, timestamp: publication.timestamp };
+    let head = Head { sequence: base + 1, version: *version, timestamp: publication.timestamp, root: None };
     tx.execute(
         "insert or replace into head (id, sequence, timestamp_version, timestamp) values (1, ?1, ?2, ?3)",
         params![head.sequence, number(head.version), head.timestamp],

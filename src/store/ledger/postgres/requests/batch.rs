@@ -123,7 +123,7 @@ impl Batch {
             (Some(new), Some((task, _))) => Some(Created {
                 task: task.as_str().to_owned(),
                 delegations: to_json(&new.delegations)?,
-                root: new.root,
+                root: new.root.to_bytes(),
                 roles: new.roles.into_iter().map(String::from).collect(),
             }),
             _ => None,
