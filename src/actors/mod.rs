@@ -55,6 +55,7 @@ pub mod reporter;
 pub mod round;
 pub mod settings;
 pub mod signer;
+pub mod signing;
 pub mod supervisor;
 
 use self::{

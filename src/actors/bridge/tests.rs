@@ -1,7 +1,7 @@
 //! The bridge between a queue and a worker on embedded parts.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::atomic::{AtomicBool, Ordering},
 };
 
@@ -32,6 +32,7 @@ use crate::{
     },
     task::{Progress, RemoveArtifacts},
     tuf::{
+        delegation::Scope,
         name::{ArtifactPath, RoleName},
         snapshot::MetaFile,
     },
@@ -80,6 +81,10 @@ impl Ledger for Picky {
     async fn waiting(&self, role: &RoleName, limit: usize) -> Result<Vec<TaskId>, StoreError> {
         self.ledger.waiting(role, limit).await
     }
+    async fn covering(&self, scopes: Vec<(RoleName, Scope)>) -> Result<BTreeSet<RoleName>, StoreError> {
+        self.ledger.covering(scopes).await
+    }
+
     async fn artifacts(&self, roles: Vec<RoleName>) -> Result<Vec<Vec<(ArtifactPath, Value)>>, StoreError> {
         self.ledger.artifacts(roles).await
     }

@@ -1,6 +1,9 @@
 //! The ledger: the truth. What is published, what will be, and what was asked for.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -14,6 +17,7 @@ use crate::{
     tuf::{
         bins::{Bins, Layout},
         change::Changes,
+        delegation::Scope,
         name::{ArtifactPath, RoleName, Version},
         snapshot::MetaFile,
         wire::Metadata,
@@ -79,6 +83,9 @@ pub trait Ledger: Send + Sync {
 
     /// The tasks that wait until people have signed `role`, the oldest first, at most `limit`.
     async fn waiting(&self, role: &RoleName, limit: usize) -> Result<Vec<TaskId>, StoreError>;
+
+    /// Those of these roles whose scope has the path of an artifact that some role lists as published. This reads all paths.
+    async fn covering(&self, scopes: Vec<(RoleName, Scope)>) -> Result<BTreeSet<RoleName>, StoreError>;
 
     /// What these roles list as published, each in the order of the paths.
     async fn artifacts(&self, roles: Vec<RoleName>) -> Result<Vec<Vec<(ArtifactPath, Value)>>, StoreError>;

@@ -5,7 +5,7 @@
 //! makes more statements. Between the two the lock is held: a process that is paused there loses its session, and with it the
 //! lock, after some seconds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use aws_lc_rs::digest::{SHA256, digest};
@@ -24,6 +24,7 @@ use crate::{
     },
     task::{Progress, TaskId},
     tuf::{
+        delegation::Scope,
         name::{ArtifactPath, RoleName},
         snapshot::MetaFile,
     },
@@ -85,6 +86,10 @@ impl Ledger for PostgresLedger {
 
     async fn waiting(&self, _: &RoleName, _: usize) -> Result<Vec<TaskId>, StoreError> {
         Ok(Vec::new())
+    }
+
+    async fn covering(&self, _: Vec<(RoleName, Scope)>) -> Result<BTreeSet<RoleName>, StoreError> {
+        Ok(BTreeSet::new())
     }
 
     async fn artifacts(&self, roles: Vec<RoleName>) -> Result<Vec<Vec<(ArtifactPath, Value)>>, StoreError> {

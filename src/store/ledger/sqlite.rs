@@ -1,6 +1,9 @@
 //! The ledger in a SQLite file, for a single process.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -18,6 +21,7 @@ use crate::{
     },
     task::{Progress, TaskId},
     tuf::{
+        delegation::Scope,
         name::{ArtifactPath, RoleName},
         snapshot::MetaFile,
     },
@@ -107,6 +111,10 @@ impl Ledger for SqliteLedger {
 
     async fn waiting(&self, _: &RoleName, _: usize) -> Result<Vec<TaskId>, StoreError> {
         Ok(Vec::new())
+    }
+
+    async fn covering(&self, _: Vec<(RoleName, Scope)>) -> Result<BTreeSet<RoleName>, StoreError> {
+        Ok(BTreeSet::new())
     }
 
     async fn artifacts(&self, roles: Vec<RoleName>) -> Result<Vec<Vec<(ArtifactPath, Value)>>, StoreError> {

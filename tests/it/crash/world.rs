@@ -1,7 +1,7 @@
 //! A process on a directory, without its network: the embedded stores behind a fuse, and the functions of the actors.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::PathBuf,
     sync::{
         Arc, Mutex, PoisonError,
@@ -41,6 +41,7 @@ use rstuf::{
     telemetry::metrics::Metrics,
     tuf::{
         bins::Bins,
+        delegation::Scope,
         name::{ArtifactPath, RoleName},
         snapshot::MetaFile,
         wire::Unsigned,
@@ -347,6 +348,10 @@ impl Ledger for FusedLedger {
 
     async fn waiting(&self, role: &RoleName, limit: usize) -> Result<Vec<TaskId>, StoreError> {
         self.ledger.waiting(role, limit).await
+    }
+
+    async fn covering(&self, scopes: Vec<(RoleName, Scope)>) -> Result<BTreeSet<RoleName>, StoreError> {
+        self.ledger.covering(scopes).await
     }
 
     async fn artifacts(&self, roles: Vec<RoleName>) -> Result<Vec<Vec<(ArtifactPath, Value)>>, StoreError> {
