@@ -190,9 +190,21 @@ impl World {
         let deadline = Instant::now() + SETTLE_LIMIT;
         while !is_so(self) {
             self.tend();
-            assert!(Instant::now() < deadline, "not in {SETTLE_LIMIT:?}: {what}\n{}", self.table);
+            if Instant::now() > deadline {
+                panic!("not in {SETTLE_LIMIT:?}: {what}\n{}\n{}", self.story(), self.table);
+            }
             thread::sleep(POLL_INTERVAL);
         }
+    }
+
+    /// What is known of the tasks that are open, and of all programs; these tell their last words when they are dropped.
+    fn story(&mut self) -> String {
+        let mut story = self.load.story();
+        for member in self.fleet().members() {
+            let readiness = block_on(member.readiness());
+            let _ = write!(story, "\n{}: {readiness:?}\n{}", member.daemon.name(), member.daemon.complaints());
+        }
+        story
     }
 
     /// Restarts what has ended by itself and asks for it.

@@ -14,6 +14,9 @@ use super::lines::{Lines, NoLine};
 
 const START_LIMIT: Duration = Duration::from_secs(60);
 const STOP_LIMIT: Duration = Duration::from_secs(60);
+/// So much of a log is shown.
+const LAST_LINES: usize = 20;
+const COMPLAINTS: [&str; 3] = ["WARN", "ERROR", "panicked"];
 const ANNOUNCEMENT: &str = "listening on http://";
 
 /// A program that is started again and again with the same command. It is killed when this is dropped.
@@ -136,6 +139,12 @@ impl Daemon {
         tail(&self.log)
     }
 
+    /// The last lines of what it warned of.
+    pub(crate) fn complaints(&self) -> String {
+        let words = self.words();
+        last(words.lines().filter(|line| COMPLAINTS.iter().any(|word| line.contains(word))))
+    }
+
     /// All that it said.
     pub(crate) fn words(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
@@ -166,7 +175,10 @@ fn until_closed(output: &Lines, limit: Duration) -> Result<(), NoLine> {
 }
 
 fn tail(log: &Path) -> String {
-    let text = fs::read_to_string(log).unwrap_or_default();
-    let lines: Vec<_> = text.lines().collect();
-    lines[lines.len().saturating_sub(20)..].join("\n")
+    last(fs::read_to_string(log).unwrap_or_default().lines())
+}
+
+fn last<'a>(lines: impl Iterator<Item = &'a str>) -> String {
+    let lines: Vec<_> = lines.collect();
+    lines[lines.len().saturating_sub(LAST_LINES)..].join("\n")
 }

@@ -27,6 +27,8 @@ const PAUSE_OF_FOLLOWER: Duration = Duration::from_millis(50);
 const PAUSE_AFTER_REFUSAL: Duration = Duration::from_millis(100);
 /// Tasks that are asked for at once.
 const ASKED_AT_ONCE: usize = 16;
+/// Open tasks that a failure tells of.
+const TOLD_AT_LENGTH: usize = 10;
 
 /// A request that was answered with 202.
 #[derive(Debug, Clone)]
@@ -34,6 +36,8 @@ pub(crate) struct Accepted {
     pub(crate) task: String,
     pub(crate) artifacts: Vec<Artifact>,
     at: Instant,
+    /// What was told of it last, null for nothing; with the status of the answer.
+    told: (u16, Value),
     end: Option<End>,
 }
 
@@ -55,6 +59,17 @@ impl Accepted {
         }
     }
 
+    /// What is known of it, for who reads why a test failed.
+    fn story(&self) -> String {
+        let Self { task, artifacts, at, told: (status, data), .. } = self;
+        let first = artifacts.first().map(|artifact| artifact.path.as_str()).unwrap_or_default();
+        let age = at.elapsed().as_secs_f64();
+        format!(
+            "{task}: accepted {age:.1} s ago, {} artifacts from {first} on, told last: {status} {data}",
+            artifacts.len()
+        )
+    }
+
     /// The end that no task should have.
     pub(crate) fn failure(&self) -> Option<&Value> {
         match &self.end {
@@ -69,6 +84,8 @@ struct Log {
     accepted: Vec<Accepted>,
     /// Requests that were not accepted, by the status of the answer; 0 for none.
     refused: BTreeMap<u16, u64>,
+    /// When an API told of a task last.
+    answered: Option<Instant>,
 }
 
 /// The load. It ends when it is stopped.
@@ -109,6 +126,20 @@ impl Load {
     /// How many of those are not known to have ended.
     pub(crate) fn open(&self, first: usize, end: usize) -> usize {
         lock(&self.log).accepted[first..end].iter().filter(|accepted| accepted.end.is_none()).count()
+    }
+
+    /// What is known of those that are not known to have ended, of the oldest at length; and when an API answered last.
+    pub(crate) fn story(&self) -> String {
+        let log = lock(&self.log);
+        let open: Vec<_> = log.accepted.iter().filter(|accepted| accepted.end.is_none()).collect();
+        let oldest: String =
+            open.iter().take(TOLD_AT_LENGTH).map(|accepted| format!("\n  {}", accepted.story())).collect();
+        let answered = log.answered.map_or("never".to_owned(), |at| format!("{:.1} s ago", at.elapsed().as_secs_f64()));
+        format!(
+            "{} of {} accepted tasks are open, the last answer came {answered}:{oldest}",
+            open.len(),
+            log.accepted.len()
+        )
     }
 
     /// Does not ask any more how these ended, if it is not known: what held their results is lost.
@@ -164,7 +195,13 @@ impl Run {
                 let api = apis.next().expect("they come in turns for ever");
                 let status = match api.add(&artifacts).await {
                     Ok(reply) if reply.status == StatusCode::ACCEPTED => {
-                        let accepted = Accepted { task: reply.task(), artifacts, at: Instant::now(), end: None };
+                        let accepted = Accepted {
+                            task: reply.task(),
+                            artifacts,
+                            at: Instant::now(),
+                            told: (0, Value::Null),
+                            end: None,
+                        };
                         lock(&self.log).accepted.push(accepted);
                         break;
                     }
@@ -201,7 +238,9 @@ impl Run {
         let Ok(reply) = api.get(&format!("/task/?task_id={task}")).await else { return };
         let data = &reply.body["data"];
         let mut log = lock(&self.log);
+        log.answered = Some(Instant::now());
         let accepted = &mut log.accepted[number];
+        accepted.told = (reply.status.as_u16(), data.clone());
         match data["state"].as_str() {
             Some("SUCCESS") => accepted.end = Some(End::Success(accepted.at.elapsed())),
             Some("ERRORED" | "FAILURE" | "REVOKED") => accepted.end = Some(End::Other(data.clone())),
