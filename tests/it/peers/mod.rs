@@ -2,3 +2,4 @@
 
 pub(crate) mod celery;
 pub(crate) mod cli;
+pub(crate) mod people;

@@ -1,0 +1,128 @@
+//! People who hold keys and sign with them, by python-tuf.
+
+use std::{
+    collections::BTreeMap,
+    io::Write,
+    path::Path,
+    process::{Child, ChildStdin, Command, Stdio},
+    time::Duration,
+};
+
+use serde_json::{Map, Value, json};
+
+use crate::harness::{checkout, lines::Lines, python};
+
+const ANSWER_LIMIT: Duration = Duration::from_secs(60);
+
+/// Who holds the keys. All are gone when this is dropped.
+pub(crate) struct People {
+    child: Child,
+    commands: ChildStdin,
+    answers: Lines,
+    keys: BTreeMap<String, Value>,
+}
+
+/// A root that is to be made.
+#[derive(Debug, Clone)]
+pub(crate) struct RootPlan {
+    pub(crate) version: u64,
+    pub(crate) days: i64,
+    /// Who holds the root keys, and how many of them must sign.
+    pub(crate) people: Vec<&'static str>,
+    pub(crate) threshold: u32,
+    /// The online keys of timestamp, snapshot and targets.
+    pub(crate) online: [&'static str; 3],
+}
+
+impl RootPlan {
+    /// A first root of these people, with one online key.
+    pub(crate) fn first(people: &[&'static str], threshold: u32, online: &'static str) -> Self {
+        Self { version: 1, days: 365, people: people.to_vec(), threshold, online: [online; 3] }
+    }
+
+    /// The same, as the next version.
+    #[must_use]
+    pub(crate) fn next(&self) -> Self {
+        Self { version: self.version + 1, ..self.clone() }
+    }
+}
+
+impl People {
+    /// People without keys.
+    pub(crate) fn new() -> Self {
+        let mut child = Command::new(python())
+            .arg(checkout().join("tests/it/peers/people.py"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("Python can be started");
+        let commands = child.stdin.take().expect("standard input is piped");
+        let answers = Lines::of(child.stdout.take().expect("standard output is piped"));
+        Self { child, commands, answers, keys: BTreeMap::new() }
+    }
+
+    /// Each of these gets a key.
+    pub(crate) fn join(&mut self, names: &[&str]) {
+        for name in names {
+            let entry = self.ask(&json!({ "do": "key", "name": name }));
+            self.keys.insert((*name).to_owned(), entry);
+        }
+    }
+
+    /// A new online key, whose private half is put into this directory.
+    pub(crate) fn online_key(&mut self, name: &str, directory: &Path) {
+        let entry = self.ask(&json!({ "do": "online", "name": name, "directory": directory }));
+        self.keys.insert(name.to_owned(), entry);
+    }
+
+    /// The id of a key.
+    pub(crate) fn id(&self, name: &str) -> &str {
+        self.keys[name]["keyid"].as_str().expect("a key has an id")
+    }
+
+    /// The `keys` member with the keys of these.
+    pub(crate) fn keys(&self, names: &[&str]) -> Value {
+        let keys = names.iter().map(|name| (self.id(name).to_owned(), self.keys[*name]["key"].clone()));
+        Value::Object(keys.collect::<Map<_, _>>())
+    }
+
+    /// A root, unsigned.
+    pub(crate) fn root(&mut self, plan: &RootPlan) -> Value {
+        let [timestamp, snapshot, targets] = plan.online;
+        self.ask(&json!({
+            "do": "root", "version": plan.version, "days": plan.days, "threshold": plan.threshold, "people": plan.people,
+            "online": {"timestamp": [timestamp], "snapshot": [snapshot], "targets": [targets]},
+        }))
+    }
+
+    /// The metadata of a delegated role with these artifacts, unsigned.
+    pub(crate) fn targets(&mut self, version: u64, days: i64, files: &[(&str, &str)]) -> Value {
+        let files: Map<_, _> = files.iter().map(|(path, text)| ((*path).to_owned(), json!(text))).collect();
+        self.ask(&json!({ "do": "targets", "version": version, "days": days, "files": files }))
+    }
+
+    /// The metadata with the signatures of these added.
+    pub(crate) fn sign(&mut self, metadata: &Value, names: &[&str]) -> Value {
+        self.ask(&json!({ "do": "sign", "names": names, "metadata": metadata }))
+    }
+
+    /// The signature of this one.
+    pub(crate) fn signature(&mut self, metadata: &Value, name: &str) -> Value {
+        self.ask(&json!({ "do": "signature", "name": name, "metadata": metadata }))
+    }
+
+    fn ask(&mut self, command: &Value) -> Value {
+        writeln!(self.commands, "{command}").expect("the people listen");
+        let answer = self.answers.next(ANSWER_LIMIT).unwrap_or_else(|why| panic!("no answer to {command}: {why:?}"));
+        let answer: Value = serde_json::from_str(&answer).expect("the answer is JSON");
+        assert_eq!(answer["failed"], Value::Null, "{command}");
+        answer["ok"].clone()
+    }
+}
+
+impl Drop for People {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
