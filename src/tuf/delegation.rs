@@ -14,6 +14,9 @@ use crate::tuf::{
     root::{RoleKeys, keys},
 };
 
+pub mod change;
+pub mod proposal;
+
 /// A typed view of the delegations of a targets role.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Delegations {
