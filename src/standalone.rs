@@ -50,6 +50,8 @@ pub struct Options {
     pub capacity: Capacity,
     /// For how long the result of a task can be read.
     pub result_expiry: Duration,
+    /// For how long the online keys of a root that was replaced go on to sign.
+    pub rotation_grace: Duration,
     /// Between two looks for roles that are due.
     pub renewal_interval: Duration,
     /// About how many changes one round takes.
@@ -75,7 +77,7 @@ impl Standalone {
     /// When the directory is in use or can't be written, when what is in it is of another program, or when the address is taken.
     pub async fn start(options: Options) -> anyhow::Result<Self> {
         let Options { data_dir, key_dir, listen, metrics_listen, .. } = options;
-        let Options { limits, capacity, result_expiry, renewal_interval, batch, .. } = options;
+        let Options { limits, capacity, result_expiry, renewal_interval, rotation_grace, batch, .. } = options;
         let lock = DirectoryLock::acquire(&data_dir)?;
         std::fs::create_dir_all(&key_dir)
             .with_context(|| format!("can't make the key directory {}", key_dir.display()))?;
@@ -105,6 +107,7 @@ impl Standalone {
             keys: Arc::new(KeyStore::new(key_dir)),
             clock,
             batch,
+            rotation_grace,
             renewal_interval,
             result_expiry,
             metrics,

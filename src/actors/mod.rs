@@ -48,6 +48,7 @@ use crate::{
 pub mod bins;
 pub mod bootstrap;
 pub mod bridge;
+pub mod drafting;
 pub mod intake;
 pub mod publisher;
 pub mod renewal;
@@ -96,6 +97,8 @@ pub struct Resources {
     pub clock: Clock,
     /// About how many staged changes one round takes.
     pub batch: usize,
+    /// For how long the online keys of a root that was replaced go on to sign.
+    pub rotation_grace: Duration,
     /// Between two looks for roles that are due.
     pub renewal_interval: Duration,
     /// For how long the end of a task can be read.
@@ -118,7 +121,7 @@ impl Worker {
     pub fn start(resources: Resources) -> Self {
         use OnFailure::{EndProcess, Restart};
         let Resources { broker, ledger, bucket, settings, results, keys, clock, batch, .. } = resources;
-        let Resources { renewal_interval, result_expiry, metrics, .. } = resources;
+        let Resources { renewal_interval, rotation_grace, result_expiry, metrics, .. } = resources;
         let mut supervisor = Supervisor::new(metrics.clone());
         let mut signer = |name: &'static str| {
             let store = keys.clone();
@@ -163,7 +166,7 @@ impl Worker {
         let hands = Arc::new(Crew { targets, snapshot, timestamp, bins });
         let parts = {
             let (ledger, clock, metrics) = (ledger.clone(), clock.clone(), metrics.clone());
-            Parts { ledger, bucket, hands, clock, batch, visible, metrics }
+            Parts { ledger, bucket, hands, clock, batch, rotation_grace, visible, metrics }
         };
         let publisher = {
             let (projection, reporter) = (projection.clone(), reporter.clone());
@@ -185,7 +188,7 @@ impl Worker {
             })
         };
         let coordinator = {
-            let (ledger, results) = (ledger.clone(), results.clone());
+            let (ledger, results, clock) = (ledger.clone(), results.clone(), clock.clone());
             let (publisher, reporter) = (publisher.clone(), reporter.clone());
             supervisor.child("bootstrap", Restart, move |lifeline| Coordinator {
                 ledger: ledger.clone(),
@@ -200,9 +203,11 @@ impl Worker {
         };
         {
             let (publisher, reporter, metrics) = (publisher.clone(), reporter.clone(), metrics.clone());
+            let clock = clock.clone();
             supervisor.child("renewal", Restart, move |lifeline| Renewal {
                 interval: renewal_interval,
                 ledger: ledger.clone(),
+                clock: clock.clone(),
                 metrics: metrics.clone(),
                 publisher: publisher.clone(),
                 reporter: reporter.clone(),

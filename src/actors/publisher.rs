@@ -11,7 +11,8 @@ use tokio::sync::oneshot;
 
 use super::{
     bins::{Bins, Order, Update, UpdateError, Updated},
-    reporter::{Report, Reporter},
+    drafting::{self, DraftError, Drafted},
+    reporter::{Refresh, Report, Reporter},
     round::{Done, Hands, Memory, Parts, RoundError, round},
     settings::{Project, Settings},
     signer::{Sign, Signer, SigningKeys},
@@ -27,6 +28,8 @@ use crate::{
 const WORK_LIMIT: Duration = Duration::from_secs(300);
 /// How long a round's settings may take; the settings actor tries on by itself.
 const PROJECT_LIMIT: Duration = Duration::from_secs(10);
+/// Drafts before a round: the last one finds nothing, unless others draft too.
+const MOST_DRAFTS: u32 = 8;
 /// The pause after the first failing round; it doubles with each that follows.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// Short enough that publishing goes on soon after a store is back.
@@ -90,7 +93,10 @@ impl Publisher {
         let failures = self.failures;
         let work = async move {
             let mut taken = std::mem::take(&mut *memory.lock().unwrap_or_else(PoisonError::into_inner));
-            let result = round(&parts, &mut taken).await;
+            let result = match draft(&parts, &settings, &reporter).await {
+                Ok(()) => round(&parts, &mut taken).await,
+                Err(error) => Err(error.into()),
+            };
             *memory.lock().unwrap_or_else(PoisonError::into_inner) = taken;
             parts.metrics.round(counted_as(&result));
             next(result, failures, &settings, &reporter, &lifeline).await
@@ -148,13 +154,16 @@ async fn next(
             reporter.tell(Report);
             Next::Again
         }
-        Ok(Done::Published { head, roles, targets }) => {
+        Ok(Done::Dropped(role, cause)) => {
+            tracing::error!(%role, %cause, "clients would refuse by now what was signed; it is dropped, and has to be signed anew");
+            project(settings).await;
+            Next::Again
+        }
+        Ok(Done::Published { head, roles, told }) => {
             tracing::info!(sequence = head.sequence, timestamp_version = %head.version, roles, "published");
-            if targets {
+            if told {
                 // Before the report: who reads that the bootstrap is done may add artifacts at once.
-                if let Err(error) = settings.ask(Project, PROJECT_LIMIT).await {
-                    tracing::warn!(%error, "the settings will be projected later");
-                }
+                project(settings).await;
             }
             reporter.tell(Report);
             Next::Again
@@ -175,6 +184,36 @@ async fn next(
     }
 }
 
+/// Has people asked for the signatures that are wanted of them. Whatever becomes of it, the round does not wait for that.
+async fn draft(parts: &Parts, settings: &Post<Settings>, reporter: &Post<Reporter>) -> Result<(), StoreError> {
+    for _ in 0..MOST_DRAFTS {
+        match drafting::draft(parts).await {
+            Ok(Drafted::Nothing) => break,
+            Ok(Drafted::Moved) => {}
+            Ok(Drafted::Opened(_)) => {
+                project(settings).await;
+                reporter.tell(Refresh);
+            }
+            Ok(Drafted::Refused(task)) => {
+                tracing::warn!(%task, "a task asked for what no client would read");
+                reporter.tell(Report);
+            }
+            Err(DraftError::Store(error @ StoreError::Broken(_))) => return Err(error),
+            Err(error) => {
+                tracing::warn!(%error, "what people are to sign will be drafted later");
+                break;
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn project(settings: &Post<Settings>) {
+    if let Err(error) = settings.ask(Project, PROJECT_LIMIT).await {
+        tracing::warn!(%error, "the settings will be projected later");
+    }
+}
+
 /// When to look again after another worker was at it. A part is random, so that not all look at once.
 fn look_after(wait: Duration) -> Duration {
     let wait = wait.clamp(SHORTEST_LOOK, LONGEST_LOOK);
@@ -186,7 +225,7 @@ fn counted_as(result: &Result<Done, RoundError>) -> RoundResult {
         Ok(Done::Published { .. }) => RoundResult::Published,
         Ok(Done::Nothing) => RoundResult::Nothing,
         Ok(Done::Elsewhere(_)) => RoundResult::Elsewhere,
-        Ok(Done::Refused(_)) => RoundResult::Refused,
+        Ok(Done::Refused(_) | Done::Dropped(..)) => RoundResult::Refused,
         Err(RoundError::Store(StoreError::Lost(_))) => RoundResult::Lost,
         Err(RoundError::Store(StoreError::Broken(_))) => RoundResult::Broken,
         Err(_) => RoundResult::Failed,

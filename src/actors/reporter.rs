@@ -6,7 +6,7 @@ use actix::prelude::*;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::oneshot;
 
-use super::{round::Visible, supervisor::Lifeline};
+use super::{drafting, round::Visible, supervisor::Lifeline};
 use crate::{
     clock::Clock,
     store::{
@@ -86,6 +86,11 @@ pub struct Flush;
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Waiting(pub Vec<(TaskId, Progress)>);
+
+/// Tasks wait for people, and who is missing may be others now: after a signature, or when an event was opened.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub struct Refresh;
 
 /// Results were lost: report again what ended in the time for which results are kept, and what is known to run.
 #[derive(Debug, Clone, Copy, Message)]
@@ -228,6 +233,20 @@ impl Reporter {
         }
     }
 
+    /// Shows whom the tasks wait for.
+    fn refresh(&self, context: &mut Context<Self>) {
+        let (ledger, now) = (self.ledger.clone(), self.clock.now());
+        let work = async move { drafting::waiting(ledger.as_ref(), now).await };
+        context.spawn(work.into_actor(self).map(|waiting, reporter, context| match waiting {
+            Ok(tasks) if tasks.is_empty() => {}
+            Ok(tasks) => {
+                reporter.unfinished.show(tasks.clone());
+                reporter.put_running(tasks.into(), context);
+            }
+            Err(error) => tracing::warn!(%error, "whom tasks wait for is not shown"),
+        }));
+    }
+
     fn put_running(&self, mut due: VecDeque<(TaskId, Progress)>, context: &mut Context<Self>) {
         let results = self.results.clone();
         let work = async move {
@@ -290,7 +309,16 @@ impl Handler<Again> for Reporter {
         // What ended longer ago than its end can be read would stay running.
         let known = self.unfinished.shown(self.expiry);
         self.put_running(known.into(), context);
+        self.refresh(context);
         self.report(context);
+    }
+}
+
+impl Handler<Refresh> for Reporter {
+    type Result = ();
+
+    fn handle(&mut self, _: Refresh, context: &mut Self::Context) {
+        self.refresh(context);
     }
 }
 

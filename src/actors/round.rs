@@ -20,6 +20,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use jiff::{SignedDuration, Timestamp};
 use thiserror::Error;
 
 use self::draft::Draft;
@@ -32,8 +33,11 @@ use crate::{
     clock::Clock,
     store::{
         StoreError,
-        bucket::Bucket,
-        ledger::{Head, Ledger, Planned, Publication},
+        bucket::{Bucket, File},
+        ledger::{
+            Head, Ledger, Plan, Planned, Publication,
+            charter::{Amended, Amendment, Change, Chartered, Due},
+        },
     },
     task::TaskId,
     telemetry::metrics::{Metrics, Phase},
@@ -62,6 +66,8 @@ pub struct Parts {
     pub clock: Clock,
     /// About how many staged changes one round takes.
     pub batch: usize,
+    /// For how long the online keys of a root that was replaced go on to sign.
+    pub rotation_grace: Duration,
     /// Where it is noted what clients see.
     pub visible: Visible,
     /// Where it is counted.
@@ -106,11 +112,13 @@ pub enum Done {
         head: Head,
         /// The roles that were published.
         roles: usize,
-        /// Whether `targets` was among them.
-        targets: bool,
+        /// Whether the API is told other things of the repository now: delegations, a root, what people have signed.
+        told: bool,
     },
     /// A task asked for what no client would read; it was finished as refused and the rest waits for the next round.
     Refused(TaskId),
+    /// What people had signed for this role would be refused by clients by now; it was dropped, and the rest waits for the next round.
+    Dropped(RoleName, String),
 }
 
 /// Why a round failed. Whatever it was, nothing was half done, and another round may follow.
@@ -125,6 +133,9 @@ pub enum RoundError {
     /// What was built would be refused by clients.
     #[error("the new metadata would be refused by clients: {0}")]
     Refused(#[from] VerifyError),
+    /// Clients would refuse a document that people have signed: perhaps its time is over.
+    #[error("what was signed for {0} would be refused by clients: {1}")]
+    Document(RoleName, VerifyError),
 }
 
 /// Publishes what is staged and what is due.
@@ -134,8 +145,11 @@ pub enum RoundError {
 /// [`StoreError::Broken`] the process must end.
 pub async fn round(parts: &Parts, memory: &mut Memory) -> Result<Done, RoundError> {
     // An earlier round may have ended between its commit and its point.
-    if let Some(head) = finish(parts.ledger.as_ref(), parts.bucket.as_ref()).await? {
+    let finished = finish(parts.ledger.as_ref(), parts.bucket.as_ref()).await?;
+    let mut pointed = 0;
+    if let Some(head) = finished {
         parts.visible.note(&head);
+        pointed = head.sequence;
     }
 
     // Plan: the versions are given out.
@@ -147,7 +161,15 @@ pub async fn round(parts: &Parts, memory: &mut Memory) -> Result<Done, RoundErro
         Planned::Round(plan) => plan,
     };
     watch.ended(Phase::Plan);
-    let known = memory.take(parts.ledger.as_ref(), plan.base).await?;
+    if pointed < plan.base {
+        // Another worker has committed since. It may have ended before its point, and the root that it published is in its head alone.
+        finish(parts.ledger.as_ref(), parts.bucket.as_ref()).await?;
+    }
+    let known = memory.take(parts.ledger.as_ref(), &plan).await?;
+    if let Err(error) = known.check_next(now) {
+        drop_signed(parts.ledger.as_ref(), &plan, &RoleName::root(), now).await?;
+        return Ok(Done::Dropped(RoleName::root(), error.to_string()));
+    }
 
     // Build, sign, write: nothing refers to these files yet.
     let draft = match Draft::build(parts, &plan, known, now).await {
@@ -158,6 +180,10 @@ pub async fn round(parts: &Parts, memory: &mut Memory) -> Result<Done, RoundErro
                 None => Err(UpdateError::TooLarge(too_large).into()),
             };
         }
+        Err(RoundError::Document(role, error)) => {
+            drop_signed(parts.ledger.as_ref(), &plan, &role, now).await?;
+            return Ok(Done::Dropped(role, error.to_string()));
+        }
         built => built?,
     };
     let Draft { known, roles, targets, timestamp, files, .. } = draft;
@@ -166,11 +192,12 @@ pub async fn round(parts: &Parts, memory: &mut Memory) -> Result<Done, RoundErro
     watch.ended(Phase::Write);
 
     // Commit: the round has happened.
-    let (count, has_targets) = (roles.len(), targets.is_some());
-    let head = parts
-        .ledger
-        .commit(&plan, Publication { roles, targets, timestamp, root_grace_ends: now }, parts.clock.now())
-        .await?;
+    let count = roles.len();
+    let told = targets.is_some() || plan.root.is_some() || !plan.signed.is_empty();
+    let grace = SignedDuration::try_from(parts.rotation_grace).unwrap_or(SignedDuration::MAX);
+    let root_grace_ends = now.saturating_add(grace).unwrap_or(Timestamp::MAX);
+    let publication = Publication { roles, targets, timestamp, root_grace_ends };
+    let head = parts.ledger.commit(&plan, publication, parts.clock.now()).await?;
     watch.ended(Phase::Commit);
 
     // Point: clients see it.
@@ -178,8 +205,30 @@ pub async fn round(parts: &Parts, memory: &mut Memory) -> Result<Done, RoundErro
     parts.visible.note(&head);
     watch.ended(Phase::Point);
     parts.metrics.round_size(plan.changes.values().map(BTreeMap::len).sum(), count);
-    memory.keep(known, head.sequence);
-    Ok(Done::Published { head, roles: count, targets: has_targets })
+    // If the commit has changed the charter, the next plan is of another revision, and everything is read again.
+    memory.keep(known, head.sequence, plan.revision);
+    Ok(Done::Published { head, roles: count, told })
+}
+
+/// Takes back what people signed for `role` and clients would refuse now, so that it does not keep all else from being published. A
+/// delegated role is due then, and a new version is drafted for them to sign.
+async fn drop_signed(ledger: &dyn Ledger, plan: &Plan, role: &RoleName, now: Timestamp) -> Result<(), StoreError> {
+    let Chartered { revision, mut charter, .. } = ledger.charter().await?;
+    if revision != plan.revision {
+        return Err(StoreError::Lost("the charter changed after the plan".into()));
+    }
+    let due = if *role == RoleName::root() {
+        charter.next_root = None;
+        Due::None
+    } else {
+        charter.events.remove(role);
+        Due::Roles(vec![role.clone()])
+    };
+    let change = Change { charter: Some(charter), due, ..Change::default() };
+    match ledger.amend(Amendment { base: revision, task: None, change }, now).await? {
+        Amended::Recorded => Ok(()),
+        Amended::Moved => Err(StoreError::Lost("the charter changed after the plan".into())),
+    }
 }
 
 /// Tells how long each part of a round took.
@@ -230,6 +279,11 @@ async fn point(ledger: &dyn Ledger, bucket: &dyn Bucket, head: &Head) -> Result<
                 Some(known) if known.version >= version && known.version > head.version => Ok(()),
                 _ => Err(ahead(Some(version), Some(head.version))),
             };
+        }
+        // A client that sees the new timestamp may need the new root, and one with the old root must never miss it.
+        if let Some((version, bytes)) = &head.root {
+            let name = RoleName::root().file_name(*version);
+            bucket.create(vec![File { name, bytes: bytes.clone() }]).await?;
         }
         if bucket.point(there, head.timestamp.clone()).await? {
             return Ok(());

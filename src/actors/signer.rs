@@ -1,6 +1,6 @@
 //! Signs the drafts of one role with its online keys.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use actix::prelude::*;
 use aws_lc_rs::rand::SystemRandom;
@@ -15,18 +15,47 @@ use super::supervisor::Lifeline;
 use crate::{
     store::keys::KeyStore,
     tuf::{
+        key::Key,
         name::KeyId,
+        root::RoleKeys,
         wire::{Signature, Unsigned},
     },
 };
 
-/// The keys that sign for a role: each its id and the key object of the metadata, which says where the private half is.
-#[derive(Debug, Clone, PartialEq)]
+/// The keys that sign for a role.
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct SigningKeys {
-    /// The keys.
+    /// The keys: each its id and the key object of the metadata, which says where the private half is. Of several objects with one
+    /// id the first that can be loaded signs.
     pub keys: Vec<(KeyId, Value)>,
-    /// How many of them must sign.
-    pub threshold: u32,
+    /// Of which so many must sign, for each of those who check the role.
+    pub quorums: Vec<RoleKeys>,
+}
+
+impl SigningKeys {
+    /// Those keys of a role whose private half this service can reach; as many of them must sign as the role asks for.
+    pub fn online(keys: &BTreeMap<KeyId, Key>, role: &RoleKeys) -> Self {
+        let reachable =
+            role.keyids.iter().filter_map(|id| keys.get_key_value(id)).filter(|(_, key)| key.online_uri().is_some());
+        let keys = reachable.map(|(id, key)| (id.clone(), key.raw.clone())).collect();
+        Self { keys, quorums: vec![role.clone()] }
+    }
+
+    /// These must sign too.
+    pub fn and(mut self, others: Self) -> Self {
+        self.quorums.extend(others.quorums);
+        self.and_perhaps(Self { quorums: Vec::new(), ..others })
+    }
+
+    /// These sign too, as far as they can be loaded.
+    pub fn and_perhaps(mut self, others: Self) -> Self {
+        for key in others.keys {
+            if !self.keys.contains(&key) {
+                self.keys.push(key);
+            }
+        }
+        self
+    }
 }
 
 /// Why a role could not be signed.
@@ -57,17 +86,27 @@ pub enum SignError {
 /// # Errors
 /// [`SignError`] when the threshold can't be met; then nothing is returned.
 pub async fn sign(store: &Arc<KeyStore>, keys: &SigningKeys, drafts: Vec<Unsigned>) -> Result<Vec<Vec<u8>>, SignError> {
-    let mut signers = Vec::new();
-    let mut failures = Vec::new();
+    let mut signers: Vec<(KeyId, Arc<dyn tough::sign::Sign>)> = Vec::new();
+    let mut failures: Vec<(&KeyId, String)> = Vec::new();
     for (id, key) in &keys.keys {
+        if signers.iter().any(|(known, _)| known == id) {
+            continue;
+        }
         match store.load(key).await {
             Ok(signer) => signers.push((id.clone(), signer)),
-            Err(error) => failures.push(error.to_string()),
+            Err(error) => failures.push((id, error.to_string())),
         }
     }
-    if signers.len() < keys.threshold as usize {
-        let (usable, threshold) = (signers.len(), keys.threshold);
-        return Err(SignError::Threshold { usable, threshold, cause: failures.join("; ") });
+    for RoleKeys { keyids, threshold } in &keys.quorums {
+        let usable = signers.iter().filter(|(id, _)| keyids.contains(id)).count();
+        if usable < *threshold as usize {
+            let causes: Vec<_> = failures.iter().filter(|(id, _)| keyids.contains(id)).collect();
+            let cause = causes.into_iter().map(|(_, cause)| cause.as_str()).collect::<Vec<_>>().join("; ");
+            return Err(SignError::Threshold { usable, threshold: *threshold, cause });
+        }
+    }
+    for (id, cause) in failures.iter().filter(|(id, _)| !signers.iter().any(|(known, _)| known == *id)) {
+        tracing::warn!(%id, %cause, "an online key is left out, enough others sign");
     }
     let signers = Arc::new(signers);
     let processors = std::thread::available_parallelism().map_or(1, usize::from);

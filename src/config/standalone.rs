@@ -8,8 +8,14 @@ use crate::{http::Limits, queue::local::Capacity, standalone::Options};
 /// The program.
 pub const PROGRAM: Program = Program { name: "standalone", settings: &SETTINGS, aliases: &[], meaningless: &[] };
 
+pub(super) const ROTATION_GRACE: Setting = setting(
+    "rotation_grace",
+    "600",
+    "for how long the online keys of a root that was replaced go on to sign, in seconds",
+);
+
 /// All settings of `rstufd standalone`.
-const SETTINGS: [Setting; 16] = [
+const SETTINGS: [Setting; 17] = [
     setting("data_dir", "./rstuf-data", "directory of everything that is kept: ledger, queue, published files"),
     setting("listen", "127.0.0.1:8080", "address and port of the API; port 0 takes a free one"),
     fleet::METRICS_LISTEN,
@@ -23,6 +29,7 @@ const SETTINGS: [Setting; 16] = [
     setting("queue_bytes", "4294967296", "most bytes of jobs that wait for a worker; more get 503"),
     setting("result_expiry_seconds", "86400", "how long the result of a finished task can be read"),
     setting("renewal_interval_seconds", "60", "pause between two looks for metadata that must be renewed"),
+    ROTATION_GRACE,
     setting("round_changes", "200000", "about how many changes of artifacts are published together"),
     setting("log_level", "info", "level, or levels by module: info,rstuf::http=debug"),
     setting("log_format", "text", "text or json"),
@@ -44,6 +51,7 @@ pub fn load(sources: Sources) -> Reading<Options> {
             },
             result_expiry: result_expiry(reader),
             renewal_interval: renewal_interval(reader),
+            rotation_grace: rotation_grace(reader),
             batch: batch(reader),
         })
     })
@@ -69,6 +77,10 @@ pub(super) fn result_expiry(reader: &mut Reader) -> Duration {
 
 pub(super) fn renewal_interval(reader: &mut Reader) -> Duration {
     Duration::from_secs(reader.number("renewal_interval_seconds", 1, 86_400))
+}
+
+pub(super) fn rotation_grace(reader: &mut Reader) -> Duration {
+    Duration::from_secs(reader.number("rotation_grace", 0, 31_536_000))
 }
 
 pub(super) fn batch(reader: &mut Reader) -> usize {

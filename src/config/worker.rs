@@ -13,7 +13,7 @@ pub const PROGRAM: Program = Program {
     meaningless: &fleet::MEANINGLESS,
 };
 
-const SETTINGS: [Setting; 20] = [
+const SETTINGS: [Setting; 21] = [
     fleet::BROKER_SERVER,
     fleet::BROKER_QUEUE_TYPE,
     fleet::REDIS_SERVER,
@@ -30,6 +30,7 @@ const SETTINGS: [Setting; 20] = [
     fleet::METRICS_LISTEN,
     fleet::RESULT_EXPIRY_SECONDS,
     setting("renewal_interval_seconds", "60", "pause between two looks for metadata that must be renewed"),
+    standalone::ROTATION_GRACE,
     setting("round_changes", "200000", "about how many changes of artifacts are published together"),
     setting("worker_id", "", "name of this worker in the logs"),
     fleet::LOG_LEVEL,
@@ -45,6 +46,7 @@ pub fn load(sources: Sources) -> Reading<Options> {
         let keys = keys(reader);
         let metrics_listen = fleet::metrics_listen(reader);
         let (renewal_interval, batch) = (standalone::renewal_interval(reader), standalone::batch(reader));
+        let rotation_grace = standalone::rotation_grace(reader);
         let name = reader.text("worker_id");
         Some(Options {
             shared: shared?,
@@ -53,6 +55,7 @@ pub fn load(sources: Sources) -> Reading<Options> {
             keys: keys?,
             metrics_listen,
             renewal_interval,
+            rotation_grace,
             batch,
             name,
         })

@@ -41,6 +41,8 @@ pub struct Options {
     pub keys: PathBuf,
     /// The address and port of figures and health.
     pub metrics_listen: Option<SocketAddr>,
+    /// For how long the online keys of a root that was replaced go on to sign.
+    pub rotation_grace: Duration,
     /// Between two looks for roles that are due.
     pub renewal_interval: Duration,
     /// About how many changes one round takes.
@@ -66,7 +68,8 @@ impl Instance {
     /// # Errors
     /// When the bucket's directory can't be used, or an address is taken.
     pub async fn start(options: Options) -> anyhow::Result<Self> {
-        let Options { shared, database, bucket, keys, metrics_listen, renewal_interval, batch, name } = options;
+        let Options { shared, database, bucket, keys, metrics_listen, .. } = options;
+        let Options { renewal_interval, rotation_grace, batch, name, .. } = options;
         let clock = Clock::system();
         let metrics = Metrics::new(clock.now());
         let Connected { broker, settings, results } = shared.connect(Role::Consumer, &clock)?;
@@ -85,6 +88,7 @@ impl Instance {
             keys: Arc::new(KeyStore::new(keys)),
             clock,
             batch,
+            rotation_grace,
             renewal_interval,
             result_expiry: shared.result_expiry,
             metrics,

@@ -154,8 +154,11 @@ fn task_id(request: &HttpRequest) -> Result<TaskId, Refusal> {
 fn status(task_id: TaskId, progress: Option<Progress>) -> TaskStatus {
     let (state, result) = match progress {
         None => (TaskState::Pending, None),
-        Some(Progress::Running { roles_to_publish, last_update, .. }) => {
-            let details = json!({"published_roles": [], "roles_to_publish": python_list(&roles_to_publish)});
+        Some(Progress::Running { roles_to_publish, missing, last_update }) => {
+            let mut details = json!({"published_roles": [], "roles_to_publish": python_list(&roles_to_publish)});
+            if !missing.is_empty() {
+                details["missing"] = json!(missing);
+            }
             let result = TaskResult {
                 message: Some("Publishing".to_owned()),
                 last_update: Some(last_update),

@@ -182,6 +182,7 @@ impl Driver {
             keys: Arc::new(KeyStore::new(key_dir.clone())),
             clock: clock.clone(),
             batch: ROUND,
+            rotation_grace: Duration::from_secs(600),
             renewal_interval: RENEWAL_INTERVAL,
             result_expiry: DEFAULT_EXPIRY,
             metrics: Metrics::new(clock.now()),

@@ -141,6 +141,8 @@ struct Figures {
     queue_jobs: Gauge,
     queue_reachable: IntGauge,
     settings_lost: IntCounter,
+    signing_events: IntGauge,
+    signatures_missing: IntGaugeVec,
     expires_in: GaugeVec,
     expiries: Mutex<BTreeMap<String, Timestamp>>,
     requests: IntCounterVec,
@@ -219,6 +221,12 @@ impl Metrics {
             queue_reachable: families.int_gauge("rstuf_queue_reachable", "Whether the queue told its depth."),
             settings_lost: families
                 .counter("rstuf_settings_lost_total", "How often the shared settings were found missing or wrong."),
+            signing_events: families.int_gauge("rstuf_signing_events", "Roles that wait for signatures of people."),
+            signatures_missing: families.int_gauges(
+                "rstuf_signatures_missing",
+                "Signatures that a role waits for at least.",
+                &["role"],
+            ),
             expires_in: families.gauges(
                 "rstuf_role_expires_in_seconds",
                 "Until clients refuse the published role; of all bins together the first.",
@@ -329,6 +337,15 @@ impl Metrics {
             let _ = self.0.expires_in.remove_label_values(&[gone]);
         }
         *known = expiries;
+    }
+
+    /// How many signatures of people are missing, by the roles that wait for some.
+    pub fn signatures_missing(&self, missing: &BTreeMap<String, u32>) {
+        self.0.signing_events.set(i64::try_from(missing.len()).unwrap_or(i64::MAX));
+        self.0.signatures_missing.reset();
+        for (role, signatures) in missing {
+            self.0.signatures_missing.with_label_values(&[role]).set((*signatures).into());
+        }
     }
 
     /// A request was answered. `route` is a pattern of the program, never a path of a client.
@@ -446,6 +463,19 @@ mod tests {
         has(&text, "rstuf_role_expires_in_seconds{role=\"root\"} 0");
         metrics.expiries([("root".to_owned(), later)].into());
         assert!(!metrics.text(later).contains("bins\"} -60"));
+    }
+
+    #[test]
+    fn roles_that_wait_for_nobody_any_more_are_not_told() {
+        let metrics = Metrics::new(now());
+        metrics.signatures_missing(&[("root".to_owned(), 2), ("people".to_owned(), 1)].into());
+        let text = metrics.text(now());
+        has(&text, "rstuf_signing_events 2");
+        has(&text, "rstuf_signatures_missing{role=\"root\"} 2");
+        metrics.signatures_missing(&[("people".to_owned(), 1)].into());
+        let text = metrics.text(now());
+        has(&text, "rstuf_signing_events 1");
+        assert!(!text.contains("rstuf_signatures_missing{role=\"root\"}"), "{text}");
     }
 
     #[test]

@@ -63,6 +63,7 @@ impl Site {
             keys: Arc::new(KeyStore::new(path("keys"))),
             clock: clock.clone(),
             batch: 1000,
+            rotation_grace: Duration::from_secs(600),
             renewal_interval: Duration::from_millis(20),
             result_expiry: Duration::from_secs(60),
             metrics: metrics.clone(),

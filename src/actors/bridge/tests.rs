@@ -174,6 +174,7 @@ impl Site {
             keys: Arc::new(KeyStore::new(path("keys"))),
             clock,
             batch: 1000,
+            rotation_grace: Duration::from_secs(600),
             renewal_interval: Duration::from_secs(60),
             result_expiry: Duration::from_secs(60),
             metrics: metrics.clone(),

@@ -32,6 +32,16 @@ impl Unfinished {
         }
     }
 
+    /// Adds tasks that are shown already, or says more of those that are known.
+    pub(super) fn show(&mut self, tasks: Vec<(TaskId, Progress)>) {
+        let now = Instant::now();
+        for (task, progress) in tasks {
+            if self.tasks.insert(task.clone(), (now, progress)).is_none() {
+                self.shown.push_back((now, task));
+            }
+        }
+    }
+
     pub(super) fn remove(&mut self, tasks: &[TaskId]) {
         for task in tasks {
             self.tasks.remove(task);
@@ -97,6 +107,19 @@ mod tests {
         assert_eq!(unfinished.due(Duration::ZERO), [running("b")]);
         assert_eq!(unfinished.due(Duration::ZERO), []);
         assert_eq!(unfinished.next(Duration::ZERO), None);
+    }
+
+    #[test]
+    fn what_is_known_of_a_hidden_task_is_what_is_shown() {
+        let mut unfinished = Unfinished::default();
+        unfinished.add(vec![running("a")]);
+        let (id, mut progress) = running("a");
+        if let Progress::Running { roles_to_publish, .. } = &mut progress {
+            roles_to_publish.push("people".to_owned());
+        }
+        unfinished.show(vec![(id.clone(), progress.clone()), running("b")]);
+        assert_eq!(unfinished.due(Duration::ZERO), [(id.clone(), progress.clone())]);
+        assert_eq!(unfinished.shown(Duration::from_secs(60)), [running("b"), (id, progress)]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Builds and signs what a plan says, and checks it as a client does.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
@@ -8,7 +8,10 @@ use serde_json::Value;
 
 use super::{Parts, RoundError, memory::Known};
 use crate::{
-    actors::bins::{Order, UpdateError, Updated, within_limits},
+    actors::{
+        bins::{Order, UpdateError, Updated, within_limits},
+        signer::SigningKeys,
+    },
     store::{
         StoreError,
         bucket::File,
@@ -18,8 +21,10 @@ use crate::{
         expiry,
         limits::Length,
         name::{RoleName, Version},
+        root::RoleKeys,
         snapshot::{self, MetaFile},
         targets, timestamp,
+        verify::{VerifyError, verify_delegated},
         wire::{RoleType, Unsigned},
     },
 };
@@ -62,9 +67,10 @@ impl<'a> Draft<'a> {
             timestamp: Vec::new(),
             files: Vec::new(),
         };
+        draft.signed(plan)?;
         draft.delegated(plan).await?;
         if let Some(version) = plan.version_of(&RoleName::targets()) {
-            draft.targets = Some(draft.targets(version).await?);
+            draft.targets = Some(draft.targets(plan, version).await?);
         }
         let mut snapshot = None;
         if let Some(version) = plan.version_of(&RoleName::snapshot()) {
@@ -73,7 +79,13 @@ impl<'a> Draft<'a> {
         let version = plan.version_of(&RoleName::timestamp());
         let version = version.ok_or_else(|| StoreError::Broken("a plan without a timestamp".into()))?;
         draft.timestamp = draft.timestamp(version).await?;
-        draft.known.check([Some(&draft.timestamp), snapshot.as_deref(), draft.targets.as_deref()], now)?;
+        let mut targets = draft.targets.clone();
+        if plan.root.is_some() {
+            // With a new root clients verify everything anew, also what this round does not touch.
+            snapshot = Some(draft.as_published(&RoleName::snapshot(), snapshot).await?);
+            targets = Some(draft.as_published(&RoleName::targets(), targets).await?);
+        }
+        draft.known.check([Some(&draft.timestamp), snapshot.as_deref(), targets.as_deref()], now)?;
         if plan.base == 0 {
             let name = RoleName::root().file_name(Version::FIRST);
             draft.files.push(File { name, bytes: draft.known.root.clone() });
@@ -81,11 +93,24 @@ impl<'a> Draft<'a> {
         Ok(draft)
     }
 
+    /// Takes what people signed, byte for byte, if clients would.
+    fn signed(&mut self, plan: &Plan) -> Result<(), RoundError> {
+        for (role, version) in &plan.roles {
+            let Some(document) = plan.signed.get(role) else { continue };
+            let bytes = document.to_bytes();
+            let targets = verify_delegated(&self.known.delegations, role, &bytes, *version, self.now)
+                .map_err(|error| RoundError::Document(role.clone(), error))?;
+            self.files.push(File { name: role.file_name(*version), bytes });
+            self.note(role.clone(), *version, targets.expires);
+        }
+        Ok(())
+    }
+
+    /// Builds and signs the other delegated roles.
     async fn delegated(&mut self, plan: &Plan) -> Result<(), RoundError> {
-        let roles: Vec<_> = plan.roles.iter().filter(|(role, _)| !role.is_top_level()).collect();
-        let orders: Vec<_> = roles.chunks(CHUNK).map(|chunk| self.order(plan, chunk)).collect();
-        let is_one_batch = orders.len() == 1;
-        let (parts, now) = (self.parts, self.now);
+        let orders = self.orders(plan)?;
+        let is_one_batch = orders.iter().map(|order| order.roles.len()).sum::<usize>() <= CHUNK;
+        let parts = self.parts;
         let mut updates = stream::iter(orders)
             .map(|order| async move {
                 let mut updated = parts.hands.update(order).await?;
@@ -96,37 +121,76 @@ impl<'a> Draft<'a> {
                 Ok::<_, RoundError>(updated)
             })
             .buffer_unordered(CHUNKS_AT_ONCE);
+        let mut all = Vec::new();
         while let Some(updated) = updates.try_next().await? {
-            for Updated { role, version, expires, file } in updated {
-                let meta = MetaFile::version_only(version);
-                self.known.published.insert(role.clone(), meta.clone());
-                self.roles.push(published(role, version, meta, now, expires));
-                if is_one_batch {
-                    self.files.push(file);
-                }
+            all.extend(updated);
+        }
+        for Updated { role, version, expires, file } in all {
+            self.note(role, version, expires);
+            if is_one_batch {
+                self.files.push(file);
             }
         }
         Ok(())
     }
 
-    fn order(&self, plan: &Plan, chunk: &[&(RoleName, Version)]) -> Order {
-        let changes = |(role, _): &&(RoleName, Version)| Some((role.clone(), plan.changes.get(role)?.clone()));
-        Order {
-            roles: chunk.iter().map(|role| (*role).clone()).collect(),
-            changes: chunk.iter().filter_map(changes).collect::<BTreeMap<_, _>>(),
-            now: self.now,
-            days: chunk.first().map_or(1, |(role, _)| self.settings.days(role)),
-            delegations: self.known.delegations.clone(),
-            keys: self.known.delegated_keys.clone(),
+    /// Roles that are signed by the same keys for the same time, together.
+    fn orders(&self, plan: &Plan) -> Result<Vec<Order>, RoundError> {
+        let delegations = &self.known.delegations;
+        let mut groups = BTreeMap::<_, Vec<&(RoleName, Version)>>::new();
+        for role in plan.roles.iter().filter(|(role, _)| !role.is_top_level() && !plan.signed.contains_key(role)) {
+            let keys = delegations.role(&role.0).ok_or_else(|| {
+                let error = VerifyError::NotDelegated { role: role.0.clone(), delegator: RoleName::targets() };
+                UpdateError::Refused(role.0.clone(), error)
+            })?;
+            groups.entry((&keys.keyids, keys.threshold, self.settings.days(&role.0))).or_default().push(role);
         }
+        let mut orders = Vec::new();
+        for ((keyids, threshold, days), roles) in groups {
+            let of_role = RoleKeys { keyids: keyids.clone(), threshold };
+            let keys = Arc::new(SigningKeys::online(&delegations.keys, &of_role));
+            for chunk in roles.chunks(CHUNK) {
+                let changes = |(role, _): &&(RoleName, Version)| Some((role.clone(), plan.changes.get(role)?.clone()));
+                orders.push(Order {
+                    roles: chunk.iter().map(|role| (*role).clone()).collect(),
+                    changes: chunk.iter().filter_map(changes).collect(),
+                    now: self.now,
+                    days,
+                    delegations: delegations.clone(),
+                    keys: keys.clone(),
+                });
+            }
+        }
+        Ok(orders)
     }
 
-    async fn targets(&mut self, version: Version) -> Result<Vec<u8>, RoundError> {
-        let Some(repository) = self.parts.ledger.repository().await? else {
-            return Err(StoreError::Broken("a plan without a repository".into()).into());
+    fn note(&mut self, role: RoleName, version: Version, expires: Timestamp) {
+        let meta = MetaFile::version_only(version);
+        self.known.published.insert(role.clone(), meta.clone());
+        self.roles.push(published(role, version, meta, self.now, expires));
+    }
+
+    /// The new file of a role, or else the one that clients see now.
+    async fn as_published(&self, role: &RoleName, new: Option<Vec<u8>>) -> Result<Vec<u8>, RoundError> {
+        if let Some(bytes) = new {
+            return Ok(bytes);
+        }
+        let version = self.known.published.get(role).map(|meta| meta.version);
+        let name = version.map(|version| role.file_name(version)).unwrap_or_default();
+        let bytes = self.parts.bucket.read(&name).await?;
+        Ok(bytes.ok_or_else(|| StoreError::Broken(format!("the bucket has no {role} that was published")))?)
+    }
+
+    async fn targets(&mut self, plan: &Plan, version: Version) -> Result<Vec<u8>, RoundError> {
+        let delegations = match &plan.delegations {
+            Some(delegations) => delegations.clone(),
+            None => match self.parts.ledger.repository().await? {
+                Some(repository) => repository.delegations,
+                None => return Err(StoreError::Broken("a plan without a repository".into()).into()),
+            },
         };
         let expires = self.expires(&RoleName::targets());
-        let signed = targets::render(version, expires, &[], Some(&repository.delegations));
+        let signed = targets::render(version, expires, &[], Some(&delegations));
         self.top_level(RoleType::Targets, version, expires, unsigned(&signed)?).await
     }
 
@@ -159,7 +223,7 @@ impl<'a> Draft<'a> {
             RoleType::Targets => (RoleName::targets(), Length::Signed),
             RoleType::Root => (RoleName::root(), Length::Unsigned),
         };
-        let bytes = self.parts.hands.sign(&role, self.known.keys(type_), draft).await?;
+        let bytes = self.parts.hands.sign(&role, Arc::new(self.known.keys(type_, self.now)), draft).await?;
         within_limits(&role, &bytes, length).map_err(UpdateError::from)?;
         let meta = MetaFile::of(version, &bytes);
         self.known.published.insert(role.clone(), meta.clone());

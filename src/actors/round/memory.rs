@@ -7,33 +7,41 @@ use jiff::Timestamp;
 use super::RoundError;
 use crate::{
     actors::signer::SigningKeys,
-    store::{StoreError, ledger::Ledger},
+    store::{
+        StoreError,
+        ledger::{Ledger, Plan, charter::Charter},
+    },
+    task::Rotation,
     tuf::{
-        delegation::{DelegatedRoles, Delegations},
-        key::Key,
-        name::{KeyId, RoleName},
-        root::{RoleKeys, Root},
+        delegation::Delegations,
+        name::RoleName,
+        root::Root,
         snapshot::MetaFile,
-        verify::Trusted,
+        verify::{Trusted, VerifyError},
         wire::{Metadata, MetadataError, RoleType},
     },
 };
 
-/// What is known of the head with a certain sequence, if anything. A round takes it, and gives it back when it succeeded.
+/// What is known of the head with a certain sequence under a certain revision of the charter, if anything. A round takes it, and
+/// gives it back when it succeeded.
 #[derive(Debug, Default)]
-pub struct Memory(Option<(i64, Known)>);
+pub struct Memory(Option<(i64, i64, Known)>);
 
 impl Memory {
-    /// What is known of the head `base`: as remembered, or read from the ledger.
-    pub(super) async fn take(&mut self, ledger: &dyn Ledger, base: i64) -> Result<Known, RoundError> {
-        match self.0.take() {
-            Some((sequence, known)) if sequence == base => Ok(known),
-            _ => Known::read(ledger).await,
+    /// What is known of the head and the charter that `plan` was made on: as remembered, or read from the ledger.
+    pub(super) async fn take(&mut self, ledger: &dyn Ledger, plan: &Plan) -> Result<Known, RoundError> {
+        let mut known = match self.0.take() {
+            Some((sequence, revision, known)) if (sequence, revision) == (plan.base, plan.revision) => known,
+            _ => Known::read(ledger, plan.revision).await?,
+        };
+        if let Some(delegations) = &plan.delegations {
+            known.delegations = Arc::new(Delegations::view(delegations).map_err(stored)?);
         }
+        Ok(known)
     }
 
-    pub(super) fn keep(&mut self, known: Known, sequence: i64) {
-        self.0 = Some((sequence, known));
+    pub(super) fn keep(&mut self, known: Known, sequence: i64, revision: i64) {
+        self.0 = Some((sequence, revision, known));
     }
 }
 
@@ -46,64 +54,108 @@ pub(super) struct Known {
     pub root: Vec<u8>,
     /// Who checks the delegated roles.
     pub delegations: Arc<Delegations>,
-    /// The keys of the delegated roles.
-    pub delegated_keys: Arc<SigningKeys>,
-    top_level_keys: BTreeMap<&'static str, Arc<SigningKeys>>,
+    current: Root,
+    next: Option<Next>,
+    retired: Vec<(Root, Timestamp)>,
+}
+
+/// The root that is on its way to clients.
+#[derive(Debug)]
+struct Next {
+    root: Root,
+    file: Vec<u8>,
+    rotation: Rotation,
 }
 
 impl Known {
-    async fn read(ledger: &dyn Ledger) -> Result<Self, RoundError> {
+    async fn read(ledger: &dyn Ledger, revision: i64) -> Result<Self, RoundError> {
         let Some(repository) = ledger.repository().await? else {
             return Err(StoreError::Broken("a plan without a repository".into()).into());
         };
         let published = ledger.published().await?;
-        let root =
-            Metadata::parse(&repository.root).and_then(|metadata| Root::view(&metadata.signed)).map_err(stored)?;
-        let delegations = Delegations::view(&repository.delegations).map_err(stored)?;
-        let delegated = match &delegations.roles {
-            DelegatedRoles::Succinct(succinct) => Some(&succinct.keys),
-            DelegatedRoles::Roles(roles) => roles.first().map(|role| &role.keys),
-        };
-        let delegated_keys = delegated.map(|role| online(&delegations.keys, role));
-        let top_level_keys = [RoleType::Targets, RoleType::Snapshot, RoleType::Timestamp]
-            .map(|role| (role.as_str(), Arc::new(online(&root.keys, root.role(role)))));
+        // The last, so that if it is that of the plan all else is too.
+        let chartered = ledger.charter().await?;
+        if chartered.revision != revision {
+            return Err(StoreError::Lost("the charter changed after the plan".into()).into());
+        }
+        let Charter { next_root, retired_roots, .. } = chartered.charter;
+        let next = next_root.map(|next| {
+            let (root, file) = (Root::view(&next.root.signed)?, next.root.to_bytes());
+            Ok(Next { root, file, rotation: next.rotation })
+        });
+        let retired = retired_roots.iter().map(|retired| Ok((Root::view(&retired.root.signed)?, retired.until)));
+        let current = Metadata::parse(&repository.root).and_then(|metadata| Root::view(&metadata.signed));
         Ok(Self {
             published,
+            delegations: Arc::new(Delegations::view(&repository.delegations).map_err(stored)?),
+            current: current.map_err(stored)?,
+            next: next.transpose().map_err(stored)?,
+            retired: retired.collect::<Result<_, _>>().map_err(stored)?,
             root: repository.root,
-            delegated_keys: Arc::new(delegated_keys.unwrap_or_else(|| SigningKeys { keys: Vec::new(), threshold: 1 })),
-            delegations: Arc::new(delegations),
-            top_level_keys: top_level_keys.into(),
         })
     }
 
-    /// The keys of a top-level role.
-    pub(super) fn keys(&self, role: RoleType) -> Arc<SigningKeys> {
-        self.top_level_keys[role.as_str()].clone()
+    /// The keys that sign a top-level role: of every root that a client may hold, so that none ever meets a file that its root does not
+    /// trust. Those of a retired root are left out if they can't be had any more. A root that replaces keys at once is alone.
+    pub(super) fn keys(&self, role: RoleType, now: Timestamp) -> SigningKeys {
+        let of = |root: &Root| SigningKeys::online(&root.keys, root.role(role));
+        let keys = match &self.next {
+            Some(Next { root, rotation: Rotation::Immediate, .. }) => return of(root),
+            Some(next) => of(&self.current).and(of(&next.root)),
+            None => of(&self.current),
+        };
+        let retired = self.retired.iter().filter(|(_, until)| *until > now);
+        retired.fold(keys, |keys, (root, _)| keys.and_perhaps(of(root)))
     }
 
-    /// Checks new files as a client does that has this root and nothing else (TUF §5.4, §5.5, §5.6).
+    /// Makes sure that clients will take the next root, if there is one.
+    ///
+    /// # Errors
+    /// [`VerifyError`] for the first check that fails. Nothing that a round does can mend that.
+    pub(super) fn check_next(&self, now: Timestamp) -> Result<(), VerifyError> {
+        match &self.next {
+            Some(next) => self.after(next)?.check_root_expiry(now),
+            None => Ok(()),
+        }
+    }
+
+    /// Checks new files as clients do that have nothing else than a root, for each root that they may hold (TUF §5.3 to §5.6).
     pub(super) fn check(&self, files: [Option<&[u8]>; 3], now: Timestamp) -> Result<(), RoundError> {
-        let [timestamp, snapshot, targets] = files;
-        let mut trusted = Trusted::from_root(&self.root)?;
-        trusted.check_root_expiry(now)?;
-        if let Some(bytes) = timestamp {
-            trusted.update_timestamp(bytes, now)?;
-        }
-        if let Some(bytes) = snapshot {
-            trusted.update_snapshot(bytes, now)?;
-        }
-        if let Some(bytes) = targets {
-            trusted.update_targets(bytes, now)?;
+        let current = Trusted::from_root(&self.root)?;
+        match &self.next {
+            None => read(current, files, now)?,
+            Some(next) => {
+                // Who has a root that is over can go on with the next one alone.
+                let is_over = current.check_root_expiry(now).is_err();
+                if next.rotation == Rotation::Seamless && !is_over {
+                    read(current, files, now)?;
+                }
+                read(self.after(next)?, files, now)?;
+            }
         }
         Ok(())
     }
+
+    fn after(&self, next: &Next) -> Result<Trusted, VerifyError> {
+        let mut trusted = Trusted::from_root(&self.root)?;
+        trusted.update_root(&next.file)?;
+        Ok(trusted)
+    }
 }
 
-/// Those keys of a role whose private half this service can reach.
-fn online(keys: &BTreeMap<KeyId, Key>, role: &RoleKeys) -> SigningKeys {
-    let reachable =
-        role.keyids.iter().filter_map(|id| keys.get_key_value(id)).filter(|(_, key)| key.online_uri().is_some());
-    SigningKeys { keys: reachable.map(|(id, key)| (id.clone(), key.raw.clone())).collect(), threshold: role.threshold }
+fn read(mut trusted: Trusted, files: [Option<&[u8]>; 3], now: Timestamp) -> Result<(), VerifyError> {
+    let [timestamp, snapshot, targets] = files;
+    trusted.check_root_expiry(now)?;
+    if let Some(bytes) = timestamp {
+        trusted.update_timestamp(bytes, now)?;
+    }
+    if let Some(bytes) = snapshot {
+        trusted.update_snapshot(bytes, now)?;
+    }
+    if let Some(bytes) = targets {
+        trusted.update_targets(bytes, now)?;
+    }
+    Ok(())
 }
 
 fn stored(error: MetadataError) -> StoreError {

@@ -1,7 +1,5 @@
 //! The progress of tasks in the words of Celery's result backend, which programs in Python read and write.
 
-use std::collections::BTreeMap;
-
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
@@ -13,8 +11,11 @@ pub(super) const ENDS: [&str; 5] = ["SUCCESS", "FAILURE", "REVOKED", "REJECTED",
 /// The document of a task.
 pub(super) fn encode(id: &TaskId, progress: &Progress, now: Timestamp) -> Value {
     let (status, result) = match progress {
-        Progress::Running { roles_to_publish, last_update, .. } => {
-            let details = json!({"published_roles": [], "roles_to_publish": python_list(roles_to_publish)});
+        Progress::Running { roles_to_publish, missing, last_update } => {
+            let mut details = json!({"published_roles": [], "roles_to_publish": python_list(roles_to_publish)});
+            if !missing.is_empty() {
+                details["missing"] = json!(missing);
+            }
             ("RUNNING", json!({"message": "Publishing", "last_update": time(*last_update), "details": details}))
         }
         Progress::Finished(Outcome { task, status, message, error, details, last_update }) => (
@@ -105,7 +106,7 @@ fn running(result: &Value) -> Option<Progress> {
     let roles_to_publish = exactly.then(|| parse_python_list(details["roles_to_publish"].as_str()?))??;
     Some(Progress::Running {
         roles_to_publish,
-        missing: BTreeMap::new(),
+        missing: serde_json::from_value(details["missing"].clone()).unwrap_or_default(),
         last_update: parse_time(&result["last_update"])?,
     })
 }

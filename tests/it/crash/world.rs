@@ -143,6 +143,7 @@ impl<'a> Place<'a> {
                 hands: Arc::new(hands),
                 clock,
                 batch: 1000,
+                rotation_grace: Duration::from_secs(600),
                 visible: Visible::default(),
                 metrics: Metrics::default(),
             },
