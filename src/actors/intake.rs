@@ -25,7 +25,7 @@ use crate::{
 
 mod rules;
 
-pub(super) use self::rules::MAX_EXPIRATION_DAYS;
+pub(super) use self::rules::{MAX_EXPIRATION_DAYS, artifact as check};
 
 /// A request of more artifacts is prepared off the thread of the actors.
 const MANY: usize = 200;

@@ -1,6 +1,6 @@
 //! Carries out what people decide: signatures, roots, delegations. Each decision is a pure function of what the ledger says.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
@@ -10,8 +10,12 @@ use crate::{
         charter::{Change, Chartered, End},
     },
     task::{Job, Outcome, TaskId},
-    tuf::name::RoleName,
+    tuf::name::{KeyId, RoleName, Version},
 };
+
+pub mod delegations;
+pub mod online;
+pub mod upload;
 
 /// What a decision sees.
 #[derive(Debug, Clone)]
@@ -22,6 +26,10 @@ pub struct State {
     pub repository: Option<Repository>,
     /// Roles of the job whose scope has an artifact that is listed now, by whatever role.
     pub covering: BTreeSet<RoleName>,
+    /// The published versions of delegated roles with names, of those at least that the job names.
+    pub published: BTreeMap<RoleName, Version>,
+    /// Online keys of the job that this service can't sign with, and why.
+    pub unreachable: BTreeMap<KeyId, String>,
 }
 
 /// What becomes of a job.
@@ -43,6 +51,11 @@ impl Decision {
 }
 
 /// Decides a job of people. A job that they don't decide is refused.
-pub fn decide(_state: &State, _task: &TaskId, job: &Job, now: Timestamp) -> Decision {
-    Decision::refused(job.action(), "it is not decided by people", now)
+pub fn decide(state: &State, _task: &TaskId, job: &Job, now: Timestamp) -> Decision {
+    match job {
+        Job::MetadataDelegation(change) => delegations::decide(state, change, now),
+        Job::ForceOnlineMetadataUpdate(force) => online::decide(state, force, now),
+        Job::PublishDelegatedMetadata(upload) => upload::decide(state, upload, now),
+        _ => Decision::refused(job.action(), "it is not decided by people", now),
+    }
 }

@@ -1,9 +1,10 @@
 //! The results of tasks in the sentences and with the details that the contract has for each action.
 
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use super::Outcome;
+use super::{DelegationAction, Outcome};
+use crate::tuf::name::{RoleName, Version};
 
 impl Outcome {
     fn done(task: &str, message: &str, details: Value, now: Timestamp) -> Self {
@@ -25,6 +26,9 @@ impl Outcome {
             "remove_artifacts" => "Removing artifact(s) Failed",
             "publish_artifacts" => "Publishing artifact(s) Failed",
             "update_settings" => "Update Settings Failed",
+            "metadata_delegation" => "Metadata Delegation Failed",
+            "force_online_metadata_update" => "Force new online metadata update failed",
+            "publish_delegated_metadata" => "Publish Delegated Metadata Failed",
             _ => "Task Failed",
         };
         Self {
@@ -65,5 +69,40 @@ impl Outcome {
     pub fn updated_settings(updated: &[&str], invalid: &[&str], now: Timestamp) -> Self {
         let details = json!({ "updated_roles": updated, "invalid_roles": invalid });
         Self::done("update_settings", "Update Settings Succeded", details, now)
+    }
+
+    /// Delegations were changed; `failed` roles were not, each for a reason; `pending` ones become what was asked for as soon as people
+    /// have signed them.
+    ///
+    /// Where nothing was done the contract has an object instead of a list, but for deletions.
+    pub fn delegated(
+        action: DelegationAction,
+        delegated: &[RoleName],
+        failed: &[(String, Value)],
+        pending: &[RoleName],
+        now: Timestamp,
+    ) -> Self {
+        let delegated = match action {
+            DelegationAction::Add | DelegationAction::Update if delegated.is_empty() => Value::Object(Map::new()),
+            _ => json!(delegated),
+        };
+        let failed: Vec<_> = failed.iter().map(|(role, reason)| json!({ "role": role, "reason": reason })).collect();
+        let mut details = json!({ "delegated_roles": delegated, "failed_roles": failed });
+        if !pending.is_empty() {
+            details["pending_roles"] = json!(pending);
+        }
+        Self::done("metadata_delegation", "Metadata Delegation Processed", details, now)
+    }
+
+    /// New versions of roles that are signed online are published.
+    pub fn forced(updated: &[String], now: Timestamp) -> Self {
+        let message = "Force new online metadata update succeeded";
+        Self::done("force_online_metadata_update", message, json!({ "updated_roles": updated }), now)
+    }
+
+    /// Metadata of `role`, signed by its owner, is published; it lists so many artifacts.
+    pub fn uploaded(role: &RoleName, version: Version, artifacts: usize, now: Timestamp) -> Self {
+        let details = json!({ "role": role, "version": version, "artifacts": artifacts });
+        Self::done("publish_delegated_metadata", "Publish Delegated Metadata Processed", details, now)
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use aws_lc_rs::digest::{SHA256, digest};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::tuf::{
     bins::{bin_index, bin_name},
@@ -164,14 +164,7 @@ impl Succinct {
 impl DelegatedRole {
     fn view(value: &Value) -> Result<Self, MetadataError> {
         let members = object(value)?;
-        let scope = match (members.get("paths"), members.get("path_hash_prefixes")) {
-            (Some(_), None) => Scope::Paths(members.texts("paths")?.into_iter().map(PathPattern::new).collect()),
-            (None, Some(_)) => {
-                let prefixes = members.texts("path_hash_prefixes")?;
-                Scope::PathHashPrefixes(prefixes.into_iter().map(str::to_owned).collect())
-            }
-            _ => return Err(MetadataError::field("paths", "must be there, or else path_hash_prefixes")),
-        };
+        let scope = Scope::of(members)?;
         Ok(Self {
             name: role_name(members.text("name")?, "name")?,
             keys: RoleKeys::view(members)?,
@@ -186,6 +179,21 @@ impl DelegatedRole {
 }
 
 impl Scope {
+    /// Reads the scope of a role object.
+    ///
+    /// # Errors
+    /// [`MetadataError::Field`] when it has not exactly one of `paths` and `path_hash_prefixes`, or that is no list of texts.
+    pub fn of(role: &Map<String, Value>) -> Result<Self, MetadataError> {
+        match (role.get("paths"), role.get("path_hash_prefixes")) {
+            (Some(_), None) => Ok(Scope::Paths(role.texts("paths")?.into_iter().map(PathPattern::new).collect())),
+            (None, Some(_)) => {
+                let prefixes = role.texts("path_hash_prefixes")?;
+                Ok(Scope::PathHashPrefixes(prefixes.into_iter().map(str::to_owned).collect()))
+            }
+            _ => Err(MetadataError::field("paths", "must be there, or else path_hash_prefixes")),
+        }
+    }
+
     pub(super) fn contains(&self, path: &ArtifactPath, hash: &str) -> bool {
         match self {
             Scope::Paths(patterns) => patterns.iter().any(|pattern| pattern.matches(path.as_str())),

@@ -18,7 +18,7 @@ const MAX_LEVELS: usize = 100;
 pub(crate) const MAX_EXPIRATION_DAYS: u32 = 36_500;
 
 /// Says what is wrong with an artifact.
-pub(super) fn artifact(artifact: &Artifact) -> Result<(), &'static str> {
+pub(crate) fn artifact(artifact: &Artifact) -> Result<(), &'static str> {
     let info = &artifact.info;
     if info.length > MAX_LENGTH {
         return Err("the length is no exact number everywhere");
