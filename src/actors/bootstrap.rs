@@ -9,8 +9,10 @@ use thiserror::Error;
 
 use super::{
     intake::{Arrived, MAX_EXPIRATION_DAYS},
-    publisher::{Publisher, Wake},
-    reporter::{Report, Reporter, Waiting},
+    publisher::Publisher,
+    reporter::{Report, Reporter},
+    settings::{Project, Settings as Projection},
+    signing::{Decision, State, record, rules, tell},
     supervisor::{Lifeline, Post},
 };
 use crate::{
@@ -18,23 +20,32 @@ use crate::{
     store::{
         StoreError,
         keys::KeyStore,
-        ledger::{Ledger, NewRepository, RepositorySettings, Request, Work},
+        ledger::{
+            Ledger, NewRepository, RepositorySettings, Request, Work,
+            charter::{Change, End, Founding, Signing},
+        },
         results::Results,
         settings::{
             BOOTSTRAP, Settings,
             bootstrap::{BOOTSTRAP_DEADLINE, Claim, Deadline, Holder},
         },
     },
-    task::{BinsRole, Bootstrap, Job, Outcome, Progress, TaskId},
+    task::{BinsRole, Bootstrap, BootstrapRoles, Job, Outcome, Progress, TaskId},
     tuf::{
-        bins::{Bins, suggest},
-        limits::{self, Estimate, Length},
-        name::{KeyId, RoleName, Version},
+        bins::{Bins, Layout, suggest},
+        delegation::{
+            change::{self, Draft},
+            proposal::{self, Known, Names, Proposal},
+        },
+        event::{Authority, Event, State as Stands, faults},
+        limits::{self, Estimate},
+        name::{RoleName, Version},
         root::Root,
-        verify::tally,
-        wire::{Metadata, RoleType},
+        wire::Metadata,
     },
 };
+
+const ACTION: &str = "bootstrap";
 
 /// Why a bootstrap is refused: the error of its task.
 #[derive(Debug, Error)]
@@ -45,115 +56,141 @@ fn refuse<T>(reason: impl Into<String>) -> Result<T, Refusal> {
     Err(Refusal(reason.into()))
 }
 
-/// Checks a bootstrap and makes the repository that it asks for.
+/// Checks a bootstrap and makes the repository that it asks for. Signatures of its root may be missing.
 ///
 /// # Errors
 /// [`Refusal`] with a sentence that names what is wrong.
-pub async fn prepare(bootstrap: &Bootstrap, keys: &KeyStore, now: Timestamp) -> Result<NewRepository, Refusal> {
+pub fn prepare(bootstrap: &Bootstrap, now: Timestamp) -> Result<NewRepository, Refusal> {
     let Some(root) = bootstrap.metadata.get("root") else {
         return refuse("No 'metadata' in the payload: it has no 'root'");
     };
     let metadata = Metadata::from_value(root.clone()).map_err(|error| Refusal(format!("metadata.root: {error}")))?;
-    let root = Root::view(&metadata.signed).map_err(|error| Refusal(format!("metadata.root: {error}")))?;
-    check_root(&metadata, &root, now)?;
-
+    let root = check_root(&metadata, now)?;
     let roles = &bootstrap.settings.roles;
-    let Some(bins) = roles.bins else {
-        return refuse("custom delegations are not supported at the bootstrap yet: set 'bins'");
+    let bins = roles.bins.as_ref().map(check_bins).transpose()?;
+    let proposals = match &roles.delegations {
+        Some(asked) => propose(asked, &root, bins)?,
+        None if bins.is_none() => return refuse("settings.roles: one of 'bins' and 'delegations' must be set"),
+        None => Vec::new(),
     };
-    let keys = online_keys(&root, keys).await?;
-    let BinsRole { expiration, number_of_delegated_bins, layout } = bins;
-    let bins = Bins::new(number_of_delegated_bins, layout).map_err(|error| Refusal(error.to_string()))?;
+    let top_level = [RoleName::targets(), RoleName::snapshot(), RoleName::timestamp()];
+    let own = proposals.iter().map(|proposal| proposal.name.clone());
+    let names = own.chain(bins.into_iter().flat_map(Bins::names)).chain(top_level).collect();
+    Ok(NewRepository {
+        settings: RepositorySettings {
+            expirations: expirations(roles, &proposals)?,
+            number_of_delegated_bins: roles.bins.map(|bins| bins.number_of_delegated_bins),
+            layout: roles.bins.map(|bins| bins.layout).unwrap_or_default(),
+            root_num_keys: u32::try_from(metadata.signatures.len()).unwrap_or(u32::MAX),
+        },
+        delegations: delegations(&root, bins, &proposals)?,
+        notes: bins.map(notes).unwrap_or_default(),
+        root: metadata,
+        custom: proposals.iter().map(|own| (own.name.clone(), Signing::of(&own.key_views, &own.view.keys))).collect(),
+        roles: names,
+    })
+}
+
+/// What is asked of a first root (TUF §5.3): that clients can take it when it is fully signed, and a valid signature at least.
+fn check_root(metadata: &Metadata, now: Timestamp) -> Result<Root, Refusal> {
+    let within = |error| Refusal(format!("metadata.root: {error}"));
+    let root = rules::root(metadata, Version::FIRST, now).map_err(within)?;
+    if metadata.signatures.is_empty() {
+        return refuse("Metadata requires at least one valid signature");
+    }
+    let faults = faults(metadata, &[Authority::root(&root)]).map_err(|error| within(error.to_string()))?;
+    if let Some((id, fault)) = faults.first() {
+        return refuse(format!("Bootstrap has invalid signature(s): key {id}: {fault}"));
+    }
+    Ok(root)
+}
+
+fn check_bins(BinsRole { number_of_delegated_bins, layout, .. }: &BinsRole) -> Result<Bins, Refusal> {
+    let bins = Bins::new(*number_of_delegated_bins, *layout).map_err(|error| Refusal(error.to_string()))?;
     if let Some((role, bytes, clients)) = Estimate::of(bins, 0).too_large().first() {
         let clients = clients.join(", ");
         return refuse(format!("with {} bins {role} would have {bytes} bytes, too large for {clients}", bins.count()));
     }
-    let expirations = BTreeMap::from([
+    Ok(bins)
+}
+
+/// Reads the custom roles. Another program than our API may have sent them, so all of their rules are checked.
+fn propose(asked: &Value, root: &Root, bins: Option<Bins>) -> Result<Vec<Proposal>, Refusal> {
+    if bins.is_some_and(|bins| bins.layout() == Layout::Succinct) {
+        return refuse(
+            "Bootstrap cannot use both hash bin delegation and custom target delegations: in the layout 'succinct' TUF \
+             has no place for both, as 'succinct_roles' stands instead of 'roles'; the layout 'path_hash_prefixes' takes both",
+        );
+    }
+    let none = change::none();
+    let online = rules::online_key(root);
+    let known = Known { delegations: &none, online, bins, names: Names::Unused([].into()) };
+    let within = |error: String| Refusal(format!("settings.roles.delegations: {error}"));
+    let read = proposal::read(asked, &known).map_err(|error| within(error.to_string()))?;
+    let proposals = read.into_iter().collect::<Result<Vec<_>, _>>();
+    proposals.map_err(|failed| within(format!("{}: {}", failed.role, failed.reason)))
+}
+
+/// The `delegations` of `targets`: custom roles first, and the bins for everything else.
+fn delegations(root: &Root, bins: Option<Bins>, proposals: &[Proposal]) -> Result<Value, Refusal> {
+    let key: Vec<_> = rules::online_key(root).map(|(id, key)| (id.clone(), key.raw.clone())).into_iter().collect();
+    let bins = bins.map_or_else(change::none, |bins| bins.delegations(&key, 1));
+    if proposals.is_empty() {
+        return Ok(bins);
+    }
+    let within = |error| Refusal(format!("settings.roles.delegations: {error}"));
+    let mut draft = Draft::of(&bins).map_err(within)?;
+    for proposal in proposals {
+        draft.put(&proposal.role, &proposal.keys).map_err(within)?;
+    }
+    draft.finish().map_err(within)
+}
+
+/// Days of validity by role. A custom role that says nothing of it has those of `targets`.
+fn expirations(roles: &BootstrapRoles, proposals: &[Proposal]) -> Result<BTreeMap<String, u32>, Refusal> {
+    let mut expirations = BTreeMap::from([
         ("root".to_owned(), roles.root.expiration),
         ("targets".to_owned(), roles.targets.expiration),
         ("snapshot".to_owned(), roles.snapshot.expiration),
         ("timestamp".to_owned(), roles.timestamp.expiration),
-        ("bins".to_owned(), expiration),
     ]);
+    expirations.extend(roles.bins.map(|bins| ("bins".to_owned(), bins.expiration)));
+    let days = |own: &Proposal| (own.name.to_string(), own.days.unwrap_or(roles.targets.expiration));
+    expirations.extend(proposals.iter().map(days));
     // Another program than our API may have made this: a role that is never valid would stop every round.
     if let Some((role, days)) = expirations.iter().find(|(_, days)| !(1..=MAX_EXPIRATION_DAYS).contains(*days)) {
         return refuse(format!("{role} can't be valid for {days} days: 1 to {MAX_EXPIRATION_DAYS} are possible"));
     }
-    let root_num_keys = u32::try_from(metadata.signatures.len()).unwrap_or(u32::MAX);
-    let top_level = [RoleName::targets(), RoleName::snapshot(), RoleName::timestamp()];
-    Ok(NewRepository {
-        settings: RepositorySettings {
-            expirations,
-            number_of_delegated_bins: Some(number_of_delegated_bins),
-            layout,
-            root_num_keys,
-        },
-        delegations: bins.delegations(&keys, 1),
-        notes: notes(bins),
-        root: metadata,
-        custom: BTreeMap::new(),
-        roles: bins.names().chain(top_level).collect(),
-    })
+    Ok(expirations)
 }
 
-/// What a client asks of a first root (TUF §5.3): its own threshold, and that it has not expired.
-fn check_root(metadata: &Metadata, root: &Root, now: Timestamp) -> Result<(), Refusal> {
-    if root.version != Version::FIRST {
-        return refuse(format!("metadata.root: the first root has version 1, not {}", root.version));
+/// Founds the repository, or lets it wait until enough have signed its root.
+pub fn decide(state: &State, task: &TaskId, new: &NewRepository, now: Timestamp) -> Decision {
+    let charter = &state.chartered.charter;
+    let holder = match (&state.repository, &charter.founding) {
+        (Some(there), _) => Some(there.task.to_string()),
+        (None, founding) => founding.as_ref().map(|founding| format!("signing-{}", founding.task)),
+    };
+    if let Some(holder) = holder {
+        return Decision::refused(ACTION, format!("Bootstrap state is {holder}"), now);
     }
-    if !root.consistent_snapshot {
-        return refuse("metadata.root: consistent_snapshot must be true, this service writes no other files");
-    }
-    if metadata.signatures.is_empty() {
-        return refuse("Metadata requires at least one valid signature");
-    }
-    let role = root.role(RoleType::Root);
-    let tally = tally(&root.keys, role, metadata).map_err(|error| Refusal(format!("metadata.root: {error}")))?;
-    if let Some((id, fault)) = tally.faults.first() {
-        return refuse(format!("Bootstrap has invalid signature(s): key {id}: {fault}"));
-    }
-    if tally.valid.len() < role.threshold as usize {
-        let (valid, threshold) = (tally.valid.len(), role.threshold);
-        return refuse(format!(
-            "Root v1 has {valid} of {threshold} signatures: all must be there, adding some later is not supported yet"
-        ));
-    }
-    if root.expires <= now {
-        return refuse(format!("metadata.root: it expired at {}, clients would refuse it", root.expires));
-    }
-    let clients = limits::too_large(&RoleName::root(), metadata.to_bytes().len() as u64, Length::Unsigned);
-    if !clients.is_empty() {
-        return refuse(format!("metadata.root: it is too large for {}", clients.join(", ")));
-    }
-    Ok(())
+    found(state, task, new, now).unwrap_or_else(|error| Decision::refused(ACTION, error, now))
 }
 
-/// Loads the online keys of every role that this service signs, and returns the one that signs the bins: that of `timestamp`.
-async fn online_keys(root: &Root, store: &KeyStore) -> Result<Vec<(KeyId, Value)>, Refusal> {
-    for type_ in [RoleType::Timestamp, RoleType::Snapshot, RoleType::Targets] {
-        let role = root.role(type_);
-        let (mut usable, mut causes) = (0, Vec::new());
-        for id in &role.keyids {
-            match root.keys.get(id) {
-                None => causes.push(format!("key {id} is not in 'keys'")),
-                Some(key) if key.online_uri().is_none() => {
-                    causes.push(format!("key {id} has no x-rstuf-online-key-uri"))
-                }
-                Some(key) => match store.load(&key.raw).await {
-                    Ok(_) => usable += 1,
-                    Err(error) => causes.push(format!("key {id}: {error}")),
-                },
-            }
-        }
-        if usable < role.threshold {
-            let (role, threshold, causes) = (type_.as_str(), role.threshold, causes.join("; "));
-            return refuse(format!("{role} needs {threshold} online key(s), {usable} can be used: {causes}"));
-        }
+fn found(state: &State, task: &TaskId, new: &NewRepository, now: Timestamp) -> Result<Decision, String> {
+    let mut charter = state.chartered.charter.clone();
+    let role = RoleName::root();
+    let authorities = state.authorities(&role, &new.root).map_err(|error| error.to_string())?;
+    let event = Event::open(new.root.clone(), &authorities, 0).map_err(|error| error.to_string())?;
+    if event.state == Stands::Complete {
+        let outcome = Outcome::bootstrapped(task.as_str(), &new.notes, now);
+        return Ok(Decision { outcome, end: End::Visible, change: Change::founds(charter, new.clone()) });
     }
-    let role = root.role(RoleType::Timestamp);
-    let first =
-        role.keyids.iter().filter_map(|id| root.keys.get_key_value(id)).find(|(_, key)| key.online_uri().is_some());
-    Ok(first.map(|(id, key)| (id.clone(), key.raw.clone())).into_iter().collect())
+    let missing = event.missing(&authorities).map_err(|error| error.to_string())?;
+    let outcome = Outcome::bootstrap_signing(event.version, &missing, now);
+    charter.events.insert(role, event);
+    charter.founding = Some(Founding { task: task.clone(), repository: new.clone() });
+    Ok(Decision { outcome, end: End::Now, change: Change { charter: Some(charter), ..Change::default() } })
 }
 
 /// What the operator should know of these bins: who can read them, and for how many artifacts they are made.
@@ -188,13 +225,15 @@ pub struct Coordinator {
     /// Where the repository is recorded.
     pub ledger: Arc<dyn Ledger>,
     /// Where the lock of the bootstrap is.
-    pub settings: Arc<dyn Settings>,
+    pub shared: Arc<dyn Settings>,
     /// Where it is told which bootstraps were revoked.
     pub results: Arc<dyn Results>,
     /// Where online keys are.
     pub keys: Arc<KeyStore>,
     /// The time.
     pub clock: Clock,
+    /// Shows what waits for signatures.
+    pub settings: Post<Projection>,
     /// Publishes the repository.
     pub publisher: Post<Publisher>,
     /// Tells how the task goes.
@@ -211,25 +250,51 @@ impl Handler<Begin> for Coordinator {
     type Result = AtomicResponse<Self, Result<(), StoreError>>;
 
     fn handle(&mut self, Begin(arrived): Begin, _: &mut Self::Context) -> Self::Result {
-        let (ledger, settings, keys, now) =
-            (self.ledger.clone(), self.settings.clone(), self.keys.clone(), self.clock.now());
-        let results = self.results.clone();
-        let (publisher, reporter) = (self.publisher.clone(), self.reporter.clone());
+        let (ledger, shared, results) = (self.ledger.clone(), self.shared.clone(), self.results.clone());
+        let (keys, now) = (self.keys.clone(), self.clock.now());
+        let (settings, publisher, reporter) = (self.settings.clone(), self.publisher.clone(), self.reporter.clone());
         let work = async move {
-            let shared = Shared { settings: settings.as_ref(), results: results.as_ref() };
-            let (task, progress) = begin(ledger.as_ref(), shared, &keys, arrived, now).await?;
-            if let Progress::Running { .. } = progress {
-                reporter.tell(Waiting(vec![(task, progress)]));
-                publisher.tell(Wake);
-                return Ok(());
+            let with_api = Shared { settings: shared.as_ref(), results: results.as_ref() };
+            let begun = begin(ledger.as_ref(), with_api, &keys, &arrived, now).await?;
+            settle_lock(ledger.as_ref(), shared.as_ref(), &arrived.task).await?;
+            settings.tell(Project);
+            match begun {
+                Some(decision) => tell(&decision, &arrived.task, results.as_ref(), &reporter, &publisher).await,
+                None => reporter.tell(Report),
             }
-            // Refused or revoked: the next bootstrap may come. A repository that is there keeps its lock, because
-            // then the lock is not the one of this task.
-            settings.swap(BOOTSTRAP, &Holder::waiting(&task), Value::Null).await?;
-            reporter.tell(Report);
             Ok(())
         };
         AtomicResponse::new(Box::pin(work.into_actor(self)))
+    }
+}
+
+/// Swaps the lock of a bootstrap that was recorded: to `signing-<id>` while its root waits for signatures, and to nothing when there
+/// is nothing of it: it was refused, revoked or stopped. That of a repository is written with its settings.
+///
+/// The process may end between the record and this: the task is delivered again then, and this does what is missing. Whoever stops a
+/// bootstrap frees its lock after the stop is recorded, from either state; so no swap here can set it once more.
+async fn settle_lock(ledger: &dyn Ledger, settings: &dyn Settings, task: &TaskId) -> Result<(), StoreError> {
+    let (waiting, signing) = (Holder::waiting(task), Holder::signing(task));
+    if ledger.charter().await?.charter.founding.is_some_and(|founding| founding.task == *task) {
+        settings.swap(BOOTSTRAP, &waiting, signing).await?;
+    } else if ledger.repository().await?.is_none_or(|repository| repository.task != *task) {
+        // In this order, as the lock goes from the first to the second.
+        settings.swap(BOOTSTRAP, &waiting, Value::Null).await?;
+        settings.swap(BOOTSTRAP, &signing, Value::Null).await?;
+    }
+    Ok(())
+}
+
+/// Frees the lock of a bootstrap that waited for signatures, if it was stopped.
+///
+/// # Errors
+/// Those of the two stores; to do it again is safe.
+pub(super) async fn free_lock(ledger: &dyn Ledger, settings: &dyn Settings) -> Result<(), StoreError> {
+    // Before the charter: a lock that is there belongs to a bootstrap that was recorded earlier.
+    let lock = settings.get(BOOTSTRAP).await?;
+    match Holder::read(&lock) {
+        Holder::Taken(task) if lock == Holder::signing(&task) => settle_lock(ledger, settings, &task).await,
+        _ => Ok(()),
     }
 }
 
@@ -276,29 +341,30 @@ async fn claim(shared: Shared<'_>, task: &TaskId, deadline: Timestamp, now: Time
     }
 }
 
-/// Records the bootstrap, or why it is none.
+/// Records the bootstrap, or why it is none. `None` when it was revoked.
 async fn begin(
     ledger: &dyn Ledger,
     shared: Shared<'_>,
     keys: &KeyStore,
-    arrived: Arrived,
+    arrived: &Arrived,
     now: Timestamp,
-) -> Result<(TaskId, Progress), StoreError> {
+) -> Result<Option<Decision>, StoreError> {
     let Arrived { task, accepted_at, job } = arrived;
     let Job::Bootstrap(bootstrap) = job else {
         return Err(StoreError::Broken(format!("{} was sent to the bootstrap coordinator", job.action())));
     };
-    let nothing = |progress| Work::Nothing { action: "bootstrap", progress };
     let deadline = accepted_at.saturating_add(SignedDuration::from_secs(bootstrap.timeout)).unwrap_or(Timestamp::MAX);
-    let work = match claim(shared, &task, deadline, now).await? {
-        Claimed::Revoked => nothing(Progress::Revoked),
-        Claimed::Ours => match prepare(&bootstrap, keys, now).await {
-            Ok(new) => Work::Create(Box::new(new)),
-            Err(refusal) => nothing(Progress::Finished(Outcome::refused("bootstrap", refusal.0, now))),
-        },
-    };
-    let recorded = ledger.stage(vec![Request { task: task.clone(), accepted_at, work }], now).await?;
-    recorded.into_iter().next().ok_or_else(|| StoreError::Broken("the ledger recorded nothing".into()))
+    if claim(shared, task, deadline, now).await? == Claimed::Revoked {
+        let work = Work::Nothing { action: ACTION, progress: Progress::Revoked };
+        ledger.stage(vec![Request { task: task.clone(), accepted_at: *accepted_at, work }], now).await?;
+        return Ok(None);
+    }
+    let new = prepare(bootstrap, now);
+    let decision = record(ledger, keys, arrived, now, |state| match &new {
+        Ok(new) => decide(state, task, new, now),
+        Err(refusal) => Decision::refused(ACTION, &refusal.0, now),
+    });
+    decision.await.map(Some)
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! Carries jobs from the queue to the actors, and settles them when they are recorded.
 //!
 //! Receiving, recording and settling go on at the same time, each in the order in which deliveries came: while a batch is
-//! recorded the next one gathers, so that batches are small where time counts and large where work does. Bootstraps and what is
-//! put aside take ways of their own, because they may last.
+//! recorded the next one gathers, so that batches are small where time counts and large where work does. Bootstraps, what people
+//! decide, and what is put aside take ways of their own, because they may last.
 //!
 //! Nothing that comes over the queue may end or stop a worker. What is no job, and what alone of its batch the ledger can't record,
 //! is put aside, after its task was shown as failed.
@@ -16,6 +16,7 @@ use self::recorder::{Arrival, Recorder, later};
 use super::{
     bootstrap::Coordinator,
     intake::Intake,
+    signing::Clerk,
     supervisor::{Lifeline, Post},
 };
 use crate::{
@@ -33,7 +34,7 @@ mod weight;
 const BATCH: usize = 256;
 /// About as many bytes of jobs are recorded together at most, but for one job.
 const BATCH_BYTES: usize = 32 * 1024 * 1024;
-/// Bootstraps that wait for the one that is prepared, and lots of what is put aside.
+/// Bootstraps that wait for the one that is prepared, decisions that wait for the one before, and lots of what is put aside.
 const WAITING: usize = 16;
 /// The pause after the queue failed, or the ledger.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -53,6 +54,8 @@ pub struct Ways {
     pub intake: Post<Intake>,
     /// Records bootstraps.
     pub coordinator: Post<Coordinator>,
+    /// Records what people decide.
+    pub clerk: Post<Clerk>,
     /// Where deliveries are counted.
     pub metrics: Metrics,
 }
@@ -107,16 +110,18 @@ impl Handler<Close> for Bridge {
 
 /// Carries until it is to close, and what was received to its end: each part ends when those before it have ended.
 async fn carry(ways: Ways, lifeline: Arc<Lifeline>, closing: watch::Receiver<bool>) {
-    let Ways { broker, results, intake, coordinator, metrics } = ways;
+    let Ways { broker, results, intake, coordinator, clerk, metrics } = ways;
     let (received, deliveries) = mpsc::channel(BATCH);
     let (settled, verdicts) = mpsc::channel(WAITING);
     let (put_aside, unusable) = mpsc::channel(WAITING);
     let (begin, bootstraps) = mpsc::channel(WAITING);
-    let recorder = Recorder { intake, coordinator, lifeline, settled: settled.clone(), put_aside };
+    let (decide, decisions) = mpsc::channel(WAITING);
+    let recorder = Recorder { intake, coordinator, clerk, lifeline, settled: settled.clone(), put_aside };
     tokio::join!(
         receive(broker.as_ref(), &metrics, received, closing.clone()),
-        gather(deliveries, recorder.clone(), begin, closing),
-        recorder.bootstraps(bootstraps),
+        gather(deliveries, recorder.clone(), OneByOne { begin, decide }, closing),
+        recorder.clone().bootstraps(bootstraps),
+        recorder.decisions(decisions),
         aside::run(results, unusable, settled),
         settle(broker.as_ref(), &metrics, verdicts),
     );
@@ -151,11 +156,32 @@ async fn receive(
     }
 }
 
+/// Where deliveries go that are not recorded in batches.
+struct OneByOne {
+    begin: mpsc::Sender<Arrival>,
+    decide: mpsc::Sender<Arrival>,
+}
+
+impl OneByOne {
+    fn way(&self, job: &Job) -> Option<&mpsc::Sender<Arrival>> {
+        match job {
+            Job::Bootstrap(_) => Some(&self.begin),
+            Job::SignMetadata(_)
+            | Job::DeleteSignMetadata(_)
+            | Job::MetadataUpdate(_)
+            | Job::MetadataDelegation(_)
+            | Job::ForceOnlineMetadataUpdate(_)
+            | Job::PublishDelegatedMetadata(_) => Some(&self.decide),
+            Job::AddArtifacts(_) | Job::RemoveArtifacts(_) | Job::PublishArtifacts | Job::UpdateSettings(_) => None,
+        }
+    }
+}
+
 /// Makes batches of what was received, and has them recorded one after the other.
 async fn gather(
     mut deliveries: mpsc::Receiver<Delivery>,
     recorder: Recorder,
-    begin: mpsc::Sender<Arrival>,
+    one_by_one: OneByOne,
     mut closing: watch::Receiver<bool>,
 ) {
     let mut received = Vec::with_capacity(BATCH);
@@ -166,13 +192,14 @@ async fn gather(
         for delivery in received.drain(..) {
             match Arrival::of(delivery) {
                 Err(useless) => unusable.push(useless),
-                Ok(arrival) if matches!(arrival.arrived.job, Job::Bootstrap(_)) => {
-                    if let Err(error) = begin.try_send(arrival) {
-                        let Arrival { tag, attempts, .. } = error.into_inner();
-                        recorder.settle(vec![(tag, later(attempts))]).await;
-                    }
-                }
                 Ok(arrival) => {
+                    if let Some(way) = one_by_one.way(&arrival.arrived.job) {
+                        if let Err(error) = way.try_send(arrival) {
+                            let Arrival { tag, attempts, .. } = error.into_inner();
+                            recorder.settle(vec![(tag, later(attempts))]).await;
+                        }
+                        continue;
+                    }
                     let more = weight::bytes(&arrival.arrived.job);
                     if bytes + more > BATCH_BYTES && !batch.is_empty() {
                         recorder.record(std::mem::take(&mut batch), &mut closing).await;

@@ -2,9 +2,11 @@
 //!
 //! ```text
 //!                       Begin   ┌───────────┐  Wake
-//!             ┌────────────────►│ bootstrap ├──────┐        ┌──────┐ Sign  ┌────────────┐
-//!             │                 └───────────┘      │  ┌────►│ bins ├──────►│ signer     │ of bins
-//!  queue  ┌───┴────┐   Stage    ┌───────────┐      ▼  │     └──────┘       └────────────┘
+//!             ┌────────────────►│ bootstrap ├──────┐
+//!             │        Decide   ├───────────┤      │        ┌──────┐ Sign  ┌────────────┐
+//!             ├────────────────►│ clerk     ├──────┤  ┌────►│ bins ├──────►│ signer     │ of bins
+//!             │                 └───────────┘      │  │     └──────┘       └────────────┘
+//!  queue  ┌───┴────┐   Stage    ┌───────────┐      ▼  │
 //!  ──────►│ bridge ├───────────►│ intake    ├──►┌─────┴─────┐       Sign   ┌────────────┐ of targets,
 //!         └────────┘            └─────┬─────┘   │ publisher ├─────────────►│ signers    │ snapshot,
 //!                               ┌─────┴─────┐   └───┬──┬────┘              └────────────┘ timestamp
@@ -16,9 +18,9 @@
 //! ```
 //!
 //! Every mailbox holds 16 messages. `Wake`, `Report` and `Project` say only "look": where a mailbox is full they are
-//! dropped, because a look is already waiting there, and the tick of the renewal looks again. `Waiting`, which intake and
-//! bootstrap tell the reporter, is dropped there too: the end of a task is told anyway. All other messages are asked
-//! with a limit of time, by an actor that has one such question open at a time (the publisher three, the bridge two).
+//! dropped, because a look is already waiting there, and the tick of the renewal looks again. `Waiting`, which intake, bootstrap
+//! and clerk tell the reporter, is dropped there too: the end of a task is told anyway. All other messages are asked
+//! with a limit of time, by an actor that has one such question open at a time (the publisher and the bridge three).
 //!
 //! The settings actor looks every two seconds whether the settings are still there. When they are not, it has the reporter tell
 //! the results `Again`, and then projects the settings.
@@ -28,7 +30,7 @@
 //! starts again from what is stored; the bridge too, because only a new process is given its deliveries again.
 //!
 //! An actor is a shell around a plain function, which has the name of its file or of its work: `round`, `bins::update`, `signer::sign`,
-//! `reporter::report`, `settings::project`, `bootstrap::prepare`, `intake::work`.
+//! `reporter::report`, `settings::project`, `bootstrap::prepare`, `signing::decide`, `intake::work`.
 
 use std::{
     sync::{Arc, OnceLock},
@@ -70,6 +72,7 @@ use self::{
     round::{Parts, Visible},
     settings::Settings,
     signer::Signer,
+    signing::Clerk,
     supervisor::{OnFailure, Post, StandDown, Supervisor},
 };
 
@@ -175,7 +178,7 @@ impl Worker {
             })
         };
         let intake = {
-            let (ledger, clock, settings) = (ledger.clone(), clock.clone(), projection);
+            let (ledger, clock, settings) = (ledger.clone(), clock.clone(), projection.clone());
             let (publisher, reporter) = (publisher.clone(), reporter.clone());
             supervisor.child("intake", Restart, move |lifeline| Intake {
                 ledger: ledger.clone(),
@@ -188,14 +191,31 @@ impl Worker {
             })
         };
         let coordinator = {
-            let (ledger, results, clock) = (ledger.clone(), results.clone(), clock.clone());
+            let (ledger, shared, results) = (ledger.clone(), settings.clone(), results.clone());
+            let (keys, clock, settings) = (keys.clone(), clock.clone(), projection.clone());
             let (publisher, reporter) = (publisher.clone(), reporter.clone());
             supervisor.child("bootstrap", Restart, move |lifeline| Coordinator {
                 ledger: ledger.clone(),
-                settings: settings.clone(),
+                shared: shared.clone(),
                 results: results.clone(),
                 keys: keys.clone(),
                 clock: clock.clone(),
+                settings: settings.clone(),
+                publisher: publisher.clone(),
+                reporter: reporter.clone(),
+                lifeline,
+            })
+        };
+        let clerk = {
+            let (ledger, shared, results) = (ledger.clone(), settings, results.clone());
+            let (publisher, reporter) = (publisher.clone(), reporter.clone());
+            supervisor.child("clerk", Restart, move |lifeline| Clerk {
+                ledger: ledger.clone(),
+                shared: shared.clone(),
+                results: results.clone(),
+                keys: keys.clone(),
+                clock: clock.clone(),
+                settings: projection.clone(),
                 publisher: publisher.clone(),
                 reporter: reporter.clone(),
                 lifeline,
@@ -214,7 +234,7 @@ impl Worker {
                 lifeline,
             });
         }
-        let ways = Ways { broker, results, intake: intake.clone(), coordinator, metrics };
+        let ways = Ways { broker, results, intake: intake.clone(), coordinator, clerk, metrics };
         let bridge = supervisor.child("bridge", EndProcess, move |lifeline| Bridge::new(ways.clone(), lifeline));
         Self { supervisor: supervisor.start(), bridge, intake, publisher, reporter }
     }

@@ -1,17 +1,56 @@
 //! Carries out what people decide: signatures, roots, delegations. Each decision is a pure function of what the ledger says.
+//!
+//! The ledger records a decision only if nothing else was decided since what it was made on: see [`record`].
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{collections::BTreeSet, ops::Range, sync::Arc, time::Duration};
 
+use actix::prelude::*;
 use jiff::Timestamp;
+use thiserror::Error;
 
-use crate::{
-    store::ledger::{
-        Repository,
-        charter::{Change, Chartered, End},
-    },
-    task::{Job, Outcome, TaskId},
-    tuf::name::{KeyId, RoleName, Version},
+use super::{
+    bootstrap,
+    intake::Arrived,
+    publisher::{Publisher, Wake},
+    reporter::{Report, Reporter, Waiting},
+    settings::{Project, Settings},
+    supervisor::{Lifeline, Post},
 };
+use crate::{
+    clock::Clock,
+    store::{
+        StoreError,
+        keys::KeyStore,
+        ledger::{
+            Ledger, Repository,
+            charter::{Amended, Amendment, Change, Chartered, Decided, Due, End},
+        },
+        results::Results,
+        settings as settings_store,
+    },
+    task::{DelegationAction, Job, Outcome, Progress, TaskId},
+    tuf::{
+        delegation::{DelegatedRoles, Delegations, Scope},
+        event::Authority,
+        name::RoleName,
+        root::Root,
+        wire::{Metadata, MetadataError},
+    },
+};
+
+mod delegations;
+mod online;
+mod root;
+pub(super) mod rules;
+mod sign;
+mod stop;
+mod upload;
+pub(super) mod usable;
+
+/// How often a decision is made anew because another one was quicker, before its delivery is tried again later.
+const TRIES: u32 = 16;
+/// The pause before another try. A part is random, since who else decides tries again too.
+const PAUSE_MS: Range<u64> = 5..50;
 
 pub mod delegations;
 pub mod online;
@@ -32,6 +71,75 @@ pub struct State {
     pub unreachable: BTreeMap<KeyId, String>,
 }
 
+/// Why it can't be said who has to sign a role.
+#[derive(Debug, Error)]
+pub enum AuthorityError {
+    /// What says so can't be read.
+    #[error(transparent)]
+    Metadata(#[from] MetadataError),
+    /// Nobody delegates to it.
+    #[error("nobody delegates to {0}")]
+    NotDelegated(RoleName),
+}
+
+impl State {
+    /// Reads what a decision about this job has to see.
+    ///
+    /// # Errors
+    /// Those of the ledger.
+    pub async fn read(ledger: &dyn Ledger, job: &Job) -> Result<Self, StoreError> {
+        // The charter first: if anything changes in between, what is decided on it is not recorded.
+        let chartered = ledger.charter().await?;
+        let repository = ledger.repository().await?;
+        let scopes = offline_scopes(job);
+        let covering = if scopes.is_empty() { BTreeSet::new() } else { ledger.covering(scopes).await? };
+        Ok(Self { chartered, repository, covering })
+    }
+
+    /// Who has to sign this document of a role: what clients trust, and of a root the root itself (TUF §5.3.4).
+    ///
+    /// # Errors
+    /// [`AuthorityError`].
+    pub fn authorities(&self, role: &RoleName, document: &Metadata) -> Result<Vec<Authority>, AuthorityError> {
+        if *role == RoleName::root() {
+            let own = Authority::root(&Root::view(&document.signed)?);
+            let trusted = self.repository.as_ref().map(Repository::trusted_root).transpose()?;
+            return Ok(trusted.iter().map(Authority::root).chain([own]).collect());
+        }
+        let custom = self.chartered.charter.roles.get(role);
+        if let Some(announced) = custom.and_then(|custom| custom.announced.as_ref()) {
+            return Ok(vec![Authority::announced(&announced.role, &announced.keys)?]);
+        }
+        let delegations = self.repository.as_ref().map(|repository| Delegations::view(&repository.delegations));
+        let authority = delegations.transpose()?.and_then(|delegations| Authority::delegation(&delegations, role));
+        Ok(vec![authority.ok_or_else(|| AuthorityError::NotDelegated(role.clone()))?])
+    }
+}
+
+impl Repository {
+    /// The root that clients trust.
+    pub(crate) fn trusted_root(&self) -> Result<Root, MetadataError> {
+        Root::view(&Metadata::parse(&self.root)?.signed)
+    }
+}
+
+/// The scopes of the roles that a job delegates to keys that are not online.
+fn offline_scopes(job: &Job) -> Vec<(RoleName, Scope)> {
+    let Job::MetadataDelegation(change) = job else { return Vec::new() };
+    if change.action == DelegationAction::Delete {
+        return Vec::new();
+    }
+    // Those that name no key are signed online. What can't be read is refused later.
+    let mut named = change.delegations.clone();
+    if let Some(roles) = named.get_mut("roles").and_then(serde_json::Value::as_array_mut) {
+        roles.retain(|role| role["keyids"].as_array().is_some_and(|ids| !ids.is_empty()));
+    }
+    match Delegations::view(&named).map(|delegations| delegations.roles) {
+        Ok(DelegatedRoles::Roles(roles)) => roles.into_iter().map(|role| (role.name, role.scope)).collect(),
+        _ => Vec::new(),
+    }
+}
+
 /// What becomes of a job.
 #[derive(Debug, Clone)]
 pub struct Decision {
@@ -46,16 +154,143 @@ pub struct Decision {
 impl Decision {
     /// Nothing is changed, for this reason.
     pub fn refused(action: &str, error: impl Into<String>, now: Timestamp) -> Self {
-        Self { outcome: Outcome::refused(action, error, now), end: End::Now, change: Change::default() }
+        Self::unchanged(Outcome::refused(action, error, now))
+    }
+
+    /// Nothing is changed.
+    pub fn unchanged(outcome: Outcome) -> Self {
+        Self { outcome, end: End::Now, change: Change::default() }
     }
 }
 
 /// Decides a job of people. A job that they don't decide is refused.
 pub fn decide(state: &State, _task: &TaskId, job: &Job, now: Timestamp) -> Decision {
     match job {
+        Job::SignMetadata(given) => sign::decide(state, given, now),
+        Job::DeleteSignMetadata(stopped) => stop::decide(state, stopped, now),
+        Job::MetadataUpdate(update) => root::decide(state, update, now),
         Job::MetadataDelegation(change) => delegations::decide(state, change, now),
         Job::ForceOnlineMetadataUpdate(force) => online::decide(state, force, now),
         Job::PublishDelegatedMetadata(upload) => upload::decide(state, upload, now),
         _ => Decision::refused(job.action(), "it is not decided by people", now),
+    }
+}
+
+/// Decides, makes sure that the online keys that it brings can be used, and records it; anew, as long as others are quicker. Returns
+/// what was recorded, or would have been if the task were not known already.
+///
+/// # Errors
+/// Those of the ledger; [`StoreError::Unavailable`] too when others were quicker each time.
+pub(super) async fn record(
+    ledger: &dyn Ledger,
+    keys: &KeyStore,
+    Arrived { task, accepted_at, job }: &Arrived,
+    now: Timestamp,
+    decide: impl Fn(&State) -> Decision,
+) -> Result<Decision, StoreError> {
+    for _ in 0..TRIES {
+        let state = State::read(ledger, job).await?;
+        let mut decision = decide(&state);
+        if let Err(reason) = usable::brought(&state, &decision.change, keys).await {
+            decision = Decision::refused(job.action(), reason, now);
+        }
+        let Decision { outcome, end, change } = decision.clone();
+        let decided = Decided { task: task.clone(), accepted_at: *accepted_at, outcome, end };
+        let amendment = Amendment { base: state.chartered.revision, task: Some(decided), change };
+        if ledger.amend(amendment, now).await? == Amended::Recorded {
+            return Ok(decision);
+        }
+        tokio::time::sleep(Duration::from_millis(fastrand::u64(PAUSE_MS))).await;
+    }
+    Err(StoreError::unavailable("ledger", "other decisions were quicker each time"))
+}
+
+/// Tells how the task of a decision goes that was just recorded, and that there is something to publish.
+pub(super) async fn tell(
+    decision: &Decision,
+    task: &TaskId,
+    results: &dyn Results,
+    reporter: &Post<Reporter>,
+    publisher: &Post<Publisher>,
+) {
+    publisher.tell(Wake);
+    if decision.end == End::Now {
+        return reporter.tell(Report);
+    }
+    // A task that was recorded earlier may have ended: then it must not be shown as running. If that can't be read, it is not shown,
+    // which is a courtesy.
+    if let Ok(known) = results.get(task).await
+        && !known.is_some_and(|progress| progress.ended())
+    {
+        let last_update = decision.outcome.last_update;
+        let roles_to_publish = roles_to_publish(&decision.change);
+        let running = Progress::Running { roles_to_publish, missing: [].into(), last_update };
+        reporter.tell(Waiting(vec![(task.clone(), running)]));
+    }
+}
+
+/// The roles that will be published for a change, as far as it names them.
+fn roles_to_publish(change: &Change) -> Vec<String> {
+    let mut roles = Vec::new();
+    if change.charter.as_ref().is_some_and(|charter| charter.next_root.is_some()) {
+        roles.push(RoleName::root());
+    }
+    roles.extend(change.new_roles.iter().cloned());
+    if let Due::Roles(due) = &change.due {
+        roles.extend(due.iter().filter(|role| !role.is_top_level()).cloned());
+    }
+    roles.extend([RoleName::targets(), RoleName::snapshot(), RoleName::timestamp()]);
+    roles.into_iter().map(String::from).collect()
+}
+
+/// Decide this job.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<(), StoreError>")]
+pub struct Decide(pub Arrived);
+
+/// The clerk: it records what people decide. Restarting it loses nothing: what was not recorded is delivered again.
+pub struct Clerk {
+    /// Where decisions are recorded.
+    pub ledger: Arc<dyn Ledger>,
+    /// Where the lock of a bootstrap is.
+    pub shared: Arc<dyn settings_store::Settings>,
+    /// Where it is told which tasks ended.
+    pub results: Arc<dyn Results>,
+    /// Where online keys are.
+    pub keys: Arc<KeyStore>,
+    /// The time.
+    pub clock: Clock,
+    /// Shows what waits for signatures.
+    pub settings: Post<Settings>,
+    /// Publishes what is decided.
+    pub publisher: Post<Publisher>,
+    /// Tells how tasks go.
+    pub reporter: Post<Reporter>,
+    /// Tells the supervisor when this is gone.
+    pub lifeline: Lifeline,
+}
+
+impl Actor for Clerk {
+    type Context = Context<Self>;
+}
+
+impl Handler<Decide> for Clerk {
+    type Result = AtomicResponse<Self, Result<(), StoreError>>;
+
+    fn handle(&mut self, Decide(arrived): Decide, _: &mut Self::Context) -> Self::Result {
+        let (ledger, shared, results) = (self.ledger.clone(), self.shared.clone(), self.results.clone());
+        let (keys, now) = (self.keys.clone(), self.clock.now());
+        let (settings, publisher, reporter) = (self.settings.clone(), self.publisher.clone(), self.reporter.clone());
+        let work = async move {
+            let Arrived { task, job, .. } = &arrived;
+            let decision = record(ledger.as_ref(), &keys, &arrived, now, |state| decide(state, task, job, now)).await?;
+            if let Job::DeleteSignMetadata(_) = job {
+                bootstrap::free_lock(ledger.as_ref(), shared.as_ref()).await?;
+            }
+            settings.tell(Project);
+            tell(&decision, task, results.as_ref(), &reporter, &publisher).await;
+            Ok(())
+        };
+        AtomicResponse::new(Box::pin(work.into_actor(self)))
     }
 }

@@ -3,8 +3,11 @@
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use super::{DelegationAction, Outcome};
-use crate::tuf::name::{RoleName, Version};
+use super::Outcome;
+use crate::tuf::{
+    event::Missing,
+    name::{RoleName, Version},
+};
 
 impl Outcome {
     fn done(task: &str, message: &str, details: Value, now: Timestamp) -> Self {
@@ -26,9 +29,9 @@ impl Outcome {
             "remove_artifacts" => "Removing artifact(s) Failed",
             "publish_artifacts" => "Publishing artifact(s) Failed",
             "update_settings" => "Update Settings Failed",
-            "metadata_delegation" => "Metadata Delegation Failed",
-            "force_online_metadata_update" => "Force new online metadata update failed",
-            "publish_delegated_metadata" => "Publish Delegated Metadata Failed",
+            "sign_metadata" => "Signature Failed",
+            "delete_sign_metadata" => "Deletion of metadata pending signatures failed",
+            "metadata_update" => "Metadata Update Failed",
             _ => "Task Failed",
         };
         Self {
@@ -71,38 +74,72 @@ impl Outcome {
         Self::done("update_settings", "Update Settings Succeded", details, now)
     }
 
-    /// Delegations were changed; `failed` roles were not, each for a reason; `pending` ones become what was asked for as soon as people
-    /// have signed them.
-    ///
-    /// Where nothing was done the contract has an object instead of a list, but for deletions.
-    pub fn delegated(
-        action: DelegationAction,
-        delegated: &[RoleName],
-        failed: &[(String, Value)],
-        pending: &[RoleName],
-        now: Timestamp,
-    ) -> Self {
-        let delegated = match action {
-            DelegationAction::Add | DelegationAction::Update if delegated.is_empty() => Value::Object(Map::new()),
-            _ => json!(delegated),
+    /// A bootstrap waits until so many more have signed its root.
+    pub fn bootstrap_signing(root: Version, missing: &[Missing], now: Timestamp) -> Self {
+        let details = json!({ "bootstrap": format!("Root v{root} is pending signature"), "missing": missing });
+        Self::done("bootstrap", "Bootstrap Processed", details, now)
+    }
+
+    /// A signature was taken, and completed the root of a bootstrap; its operator should know these `notes`.
+    pub fn signed_bootstrap(notes: &[String], now: Timestamp) -> Self {
+        let details = json!({ "bootstrap": "Bootstrap Finished", "notes": notes });
+        Self::done("sign_metadata", "Signature Processed", details, now)
+    }
+
+    /// A signature was taken. Of the root of a bootstrap more are missing.
+    pub fn signed_bootstrap_in_part(root: Version, missing: &[Missing], now: Timestamp) -> Self {
+        let details = json!({ "bootstrap": format!("Root v{root} is pending signatures"), "missing": missing });
+        Self::done("sign_metadata", "Signature Processed", details, now)
+    }
+
+    /// A signature was taken, and completed `role`.
+    pub fn signed(role: &RoleName, now: Timestamp) -> Self {
+        let update = match role.as_str() {
+            "root" => "Metadata update finished".to_owned(),
+            role => format!("Role {role} signing complete"),
         };
-        let failed: Vec<_> = failed.iter().map(|(role, reason)| json!({ "role": role, "reason": reason })).collect();
-        let mut details = json!({ "delegated_roles": delegated, "failed_roles": failed });
-        if !pending.is_empty() {
-            details["pending_roles"] = json!(pending);
-        }
-        Self::done("metadata_delegation", "Metadata Delegation Processed", details, now)
+        Self::done("sign_metadata", "Signature Processed", json!({ "update": update }), now)
     }
 
-    /// New versions of roles that are signed online are published.
-    pub fn forced(updated: &[String], now: Timestamp) -> Self {
-        let message = "Force new online metadata update succeeded";
-        Self::done("force_online_metadata_update", message, json!({ "updated_roles": updated }), now)
+    /// A signature was taken. Of this version of `role` more are missing.
+    pub fn signed_in_part(role: &RoleName, version: Version, missing: &[Missing], now: Timestamp) -> Self {
+        let details = json!({ "update": pending(role, version), "missing": missing });
+        Self::done("sign_metadata", "Signature Processed", details, now)
     }
 
-    /// Metadata of `role`, signed by its owner, is published; it lists so many artifacts.
-    pub fn uploaded(role: &RoleName, version: Version, artifacts: usize, now: Timestamp) -> Self {
-        let details = json!({ "role": role, "version": version, "artifacts": artifacts });
-        Self::done("publish_delegated_metadata", "Publish Delegated Metadata Processed", details, now)
+    /// Nobody is asked to sign `role` any more.
+    pub fn stopped(role: &str, now: Timestamp) -> Self {
+        let message = format!("Deletion of {role} metadata successful, signing process stopped");
+        Self { details: None, ..Self::done("delete_sign_metadata", &message, Value::Null, now) }
     }
+
+    /// Nobody is asked to sign the root of a bootstrap any more, and there is no bootstrap.
+    pub fn stopped_bootstrap(now: Timestamp) -> Self {
+        let details = json!({ "bootstrap": "Bootstrap process has been stopped" });
+        Self { details: Some(details), ..Self::stopped("root", now) }
+    }
+
+    /// The signatures of `role` can't be stopped, for this reason.
+    pub fn not_stopped(role: &str, error: impl Into<String>, now: Timestamp) -> Self {
+        let message = format!("Deletion of {role} metadata failed.");
+        Self { message, ..Self::refused("delete_sign_metadata", error, now) }
+    }
+
+    /// A root was taken that all have signed.
+    pub fn root_updated(now: Timestamp) -> Self {
+        Self::done("metadata_update", "Metadata Update Processed", json!({ "role": "root" }), now)
+    }
+
+    /// A root was taken, of which signatures are missing.
+    pub fn root_updated_in_part(version: Version, missing: &[Missing], now: Timestamp) -> Self {
+        let update = pending(&RoleName::root(), version);
+        let details = json!({ "role": "root", "update": update, "missing": missing });
+        Self::done("metadata_update", "Metadata Update Processed", details, now)
+    }
+}
+
+/// What is said of a version that waits for signatures.
+fn pending(role: &RoleName, version: Version) -> String {
+    let name = if *role == RoleName::root() { "Root" } else { role.as_str() };
+    format!("{name} v{version} is pending signatures")
 }

@@ -9,6 +9,7 @@ use crate::{
     actors::{
         bootstrap::{Begin, Coordinator},
         intake::{Arrived, Intake, Stage},
+        signing::{Clerk, Decide},
         supervisor::{Lifeline, Post, Unreachable},
     },
     queue::{Delivery, Tag, Verdict},
@@ -17,8 +18,8 @@ use crate::{
 
 /// How long recording a batch may take before its deliveries are tried again.
 const RECORD_LIMIT: Duration = Duration::from_secs(30);
-/// How long a bootstrap may take: keys are loaded for it.
-const BEGIN_LIMIT: Duration = Duration::from_secs(60);
+/// How long a bootstrap or a decision may take: keys are loaded for it, and paths are read.
+const DECIDE_LIMIT: Duration = Duration::from_secs(60);
 /// The longest wait of a delivery for another try: work goes on soon after the ledger is back.
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
 
@@ -85,6 +86,7 @@ impl From<Result<Result<(), StoreError>, Unreachable>> for Recorded {
 pub(super) struct Recorder {
     pub(super) intake: Post<Intake>,
     pub(super) coordinator: Post<Coordinator>,
+    pub(super) clerk: Post<Clerk>,
     pub(super) lifeline: Arc<Lifeline>,
     pub(super) settled: mpsc::Sender<Verdicts>,
     pub(super) put_aside: mpsc::Sender<Vec<Unusable>>,
@@ -118,14 +120,26 @@ impl Recorder {
     /// Has bootstraps recorded, one after the other, until none come any more.
     pub(super) async fn bootstraps(self, mut bootstraps: mpsc::Receiver<Arrival>) {
         while let Some(arrival) = bootstraps.recv().await {
-            let arrived = Arrived::clone(&arrival.arrived);
-            match Recorded::from(self.coordinator.ask(Begin(arrived), BEGIN_LIMIT).await) {
-                Recorded::Done => self.settle(vec![(arrival.tag, Verdict::Ack)]).await,
-                Recorded::Suspect(cause) if self.is_ledger_sound(&cause).await => {
-                    self.put_aside(vec![arrival.unusable(cause)]).await;
-                }
-                Recorded::Later(cause) | Recorded::Suspect(cause) => self.put_back(&[arrival], &cause).await,
+            let begin = Begin(Arrived::clone(&arrival.arrived));
+            self.ended(arrival, self.coordinator.ask(begin, DECIDE_LIMIT).await.into()).await;
+        }
+    }
+
+    /// Has recorded what people decide, one after the other, until nothing comes any more.
+    pub(super) async fn decisions(self, mut decisions: mpsc::Receiver<Arrival>) {
+        while let Some(arrival) = decisions.recv().await {
+            let decide = Decide(Arrived::clone(&arrival.arrived));
+            self.ended(arrival, self.clerk.ask(decide, DECIDE_LIMIT).await.into()).await;
+        }
+    }
+
+    async fn ended(&self, arrival: Arrival, recorded: Recorded) {
+        match recorded {
+            Recorded::Done => self.settle(vec![(arrival.tag, Verdict::Ack)]).await,
+            Recorded::Suspect(cause) if self.is_ledger_sound(&cause).await => {
+                self.put_aside(vec![arrival.unusable(cause)]).await;
             }
+            Recorded::Later(cause) | Recorded::Suspect(cause) => self.put_back(&[arrival], &cause).await,
         }
     }
 

@@ -26,6 +26,9 @@ use crate::{
 pub struct Charter {
     /// A bootstrap whose root waits for signatures. Its event is that of the role `root`.
     pub founding: Option<Founding>,
+    /// How the online keys change with the root that waits for signatures in the event `root`.
+    #[serde(skip_serializing_if = "Rotation::is_default")]
+    pub rotation: Rotation,
     /// A root that is fully signed and on its way to clients.
     pub next_root: Option<NextRoot>,
     /// Roots that clients may still hold for a while: their online keys sign too.
@@ -34,6 +37,13 @@ pub struct Charter {
     pub roles: BTreeMap<RoleName, CustomRole>,
     /// The open signing events by role; that of a root is `root`.
     pub events: BTreeMap<RoleName, Event>,
+}
+
+impl Charter {
+    /// The open event of a role, under its name. Upper and lower case make no difference, as no two roles differ by that alone.
+    pub fn event(&self, role: &str) -> Option<(&RoleName, &Event)> {
+        self.events.iter().find(|(name, _)| name.as_str().eq_ignore_ascii_case(role))
+    }
 }
 
 /// A bootstrap that waits for the signatures of its root.
@@ -171,6 +181,15 @@ pub struct Change {
     /// Where artifacts are listed from now on: those that are listed, staged or held elsewhere are moved there. What has no
     /// place any more stays where it is, unpublished with its role, until a place is made for it.
     pub placement: Option<Placement>,
+}
+
+impl Change {
+    /// The change that creates a repository: its roles are those of the charter from then on.
+    pub fn founds(mut charter: Charter, new: NewRepository) -> Self {
+        let role = |signing| CustomRole { signing, retired: false, announced: None };
+        charter.roles = new.custom.iter().map(|(name, signing)| (name.clone(), role(*signing))).collect();
+        Self { charter: Some(charter), create: Some(Box::new(new)), ..Self::default() }
+    }
 }
 
 /// Roles to publish anew.

@@ -12,7 +12,16 @@ use crate::task::TaskId;
 /// The name of the setting that has the [`Deadline`].
 pub const BOOTSTRAP_DEADLINE: &str = "BOOTSTRAP_DEADLINE";
 
-/// Who has the lock, read from the setting [`BOOTSTRAP`](super::BOOTSTRAP).
+/// Who has the lock, read from the setting [`BOOTSTRAP`](super::BOOTSTRAP). Transitions, each a swap of the setting:
+///
+/// | from | to | by | when |
+/// |---|---|---|---|
+/// | null | `pre-<id>` | API | it accepted the bootstrap; or a worker, to which one was delivered that lost it |
+/// | `pre-<id>` | `signing-<id>` | worker | it recorded that the root waits for signatures |
+/// | `pre-<id>`, `signing-<id>` | null | worker | it was refused, or stopped |
+/// | `pre-<id>` | null | API | it was revoked |
+///
+/// `<id>` is written with all settings of the repository; so is `signing-<id>` again after everything was lost.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Holder {
     /// Nobody: a bootstrap may be asked for.
@@ -37,6 +46,11 @@ impl Holder {
             Some("signing") => Self::Taken(TaskId::from_text(id)),
             Some(_) => Self::Nobody,
         }
+    }
+
+    /// The setting while the root of a bootstrap waits for signatures.
+    pub fn signing(task: &TaskId) -> Value {
+        format!("signing-{task}").into()
     }
 
     /// The setting while a task waits for a worker.
@@ -196,6 +210,7 @@ mod tests {
             assert_eq!(Holder::read(&free), Holder::Nobody, "{free}");
         }
         assert_eq!(Holder::read(&Holder::waiting(&task("a"))), Holder::Waiting(task("a")));
+        assert_eq!(Holder::read(&Holder::signing(&task("a"))), Holder::Taken(task("a")));
     }
 
     #[test]
