@@ -113,7 +113,7 @@ where
     let listed = ledger.artifacts(names).await?;
     let expires = expiry::expires(order.now, order.days);
     let (order, drafts) = spawn_blocking(move || {
-        let drafts: Result<Vec<_>, _> = order
+        let drafts: Vec<_> = order
             .roles
             .iter()
             .zip(listed)
@@ -128,7 +128,7 @@ where
         (order, drafts)
     })
     .await?;
-    let files = sign(drafts?).await?;
+    let files = sign(drafts).await?;
     spawn_blocking(move || {
         order
             .roles
@@ -155,8 +155,7 @@ pub(super) fn within_limits(role: &RoleName, bytes: &[u8], length: Length) -> Re
 
 fn check(order: &Order, role: &RoleName, version: Version, bytes: &[u8]) -> Result<(), UpdateError> {
     within_limits(role, bytes, Length::Unsigned)?;
-    verify::verify_delegated(&order.delegations, role, bytes, version, order.now)
-        .map(drop)
+    verify::check_delegated(&order.delegations, role, bytes, version, order.now)
         .map_err(|error| UpdateError::Refused(role.clone(), error))
 }
 

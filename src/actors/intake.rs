@@ -1,11 +1,12 @@
 //! Records tasks in the ledger: from then on the ledger owns them.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use actix::prelude::*;
 use jiff::Timestamp;
-use serde_json::{Value, json};
-use tokio::{sync::Mutex, task::spawn_blocking};
+use serde::Serialize;
+use serde_json::{Map, Value};
+use tokio::task::spawn_blocking;
 
 use super::{
     publisher::{Publisher, Wake},
@@ -19,8 +20,12 @@ use crate::{
         StoreError,
         ledger::{Ledger, Request, Visibility, Work},
     },
-    task::{Artifact, Job, Outcome, Progress, RemoveArtifacts, TaskId},
-    tuf::{canonical::to_canonical, delegation::Delegations, name::ArtifactPath, placement::Placement},
+    task::{Artifact, ArtifactInfo, Job, Outcome, Progress, RemoveArtifacts, TaskId},
+    tuf::{
+        bins::Bins,
+        info::{Info, InfoError},
+        name::ArtifactPath,
+    },
 };
 
 mod rules;
@@ -67,15 +72,12 @@ pub fn work(job: &Job, places: Option<&Places>, now: Timestamp) -> Work {
                 if let Err(error) = rules::artifact(artifact) {
                     return refused(action, format!("{path}: {error}"), now);
                 }
-                let info = info(artifact);
                 // What can't be signed must not come so far that it stops a round.
-                if let Err(error) = to_canonical(&info) {
-                    return refused(action, format!("{path}: {error}"), now);
-                }
-                match placement.role_for(path) {
-                    Some(role) => placed.push((role, path.clone(), info)),
-                    None => invalid.push(path.to_string()),
-                }
+                let info = match info(artifact) {
+                    Ok(info) => info,
+                    Err(error) => return refused(action, format!("{path}: {error}"), now),
+                };
+                placed.push((bins.role_for(path), path.clone(), info));
             }
             let visibility = visibility(add.publish_artifacts);
             Work::Add { placement: *number, artifacts: placed, invalid, visibility }
@@ -129,12 +131,16 @@ fn visibility(publish: bool) -> Visibility {
 }
 
 /// The target information of an artifact (TUF §4.5).
-fn info(artifact: &Artifact) -> Value {
-    let mut info = json!({ "hashes": artifact.info.hashes, "length": artifact.info.length });
-    if let Some(custom) = &artifact.info.custom {
-        info["custom"] = Value::Object(custom.clone());
+fn info(artifact: &Artifact) -> Result<Info, InfoError> {
+    #[derive(Serialize)]
+    struct Written<'a> {
+        hashes: &'a BTreeMap<String, String>,
+        length: u64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        custom: Option<&'a Map<String, Value>>,
     }
-    info
+    let ArtifactInfo { length, hashes, custom } = &artifact.info;
+    Info::of(&Written { hashes, length: *length, custom: custom.as_ref() })
 }
 
 /// Record these jobs, in this order.
@@ -213,11 +219,10 @@ impl Handler<Stage> for Intake {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
-    use crate::{
-        task::{AddArtifacts, ArtifactInfo},
-        tuf::bins::{Bins, Layout},
-    };
+    use crate::{task::AddArtifacts, tuf::bins::Layout};
 
     fn added(custom: Option<Value>) -> Work {
         let custom = custom.and_then(|custom| custom.as_object().cloned());
@@ -235,7 +240,9 @@ mod tests {
     #[test]
     fn custom_is_kept_as_it_came_and_not_made_up() {
         let info = |custom| match added(custom) {
-            Work::Add { mut artifacts, .. } => artifacts.remove(0).2,
+            Work::Add { mut artifacts, .. } => {
+                serde_json::from_str::<Value>(artifacts.remove(0).2.json()).expect("JSON")
+            }
             other => panic!("{other:?}"),
         };
         assert_eq!(info(None), json!({ "hashes": { "sha256": "aa" }, "length": 1 }));

@@ -93,7 +93,7 @@ fn write_number(number: &Number, out: &mut Vec<u8>) -> Result<(), CanonicalError
     Ok(())
 }
 
-fn write_text(text: &str, out: &mut Vec<u8>) {
+pub(super) fn write_text(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
     let mut rest = text.as_bytes();
     while let Some(at) = rest.iter().position(|b| matches!(b, b'"' | b'\\')) {

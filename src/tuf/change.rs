@@ -2,15 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
-
-use super::name::{ArtifactPath, RoleName};
+use super::{
+    info::Info,
+    name::{ArtifactPath, RoleName},
+};
 
 /// What becomes of a path.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Change {
     /// It has this target information from now on, whatever it had before.
-    Add(Value),
+    Add(Info),
     /// It is no longer there. Of a path that was not there this changes nothing.
     Remove,
 }
@@ -39,10 +40,7 @@ pub fn merge(staged: impl IntoIterator<Item = Staged>) -> Changes {
 }
 
 /// Applies the changes of a role to what it lists now; both are, and the result is, in the order of the paths.
-pub fn apply(
-    listed: Vec<(ArtifactPath, Value)>,
-    changes: &BTreeMap<ArtifactPath, Change>,
-) -> Vec<(ArtifactPath, Value)> {
+pub fn apply(listed: Vec<(ArtifactPath, Info)>, changes: &BTreeMap<ArtifactPath, Change>) -> Vec<(ArtifactPath, Info)> {
     let mut result = Vec::with_capacity(listed.len() + changes.len());
     let mut changes = changes.iter().peekable();
     for (path, info) in listed {
@@ -60,7 +58,7 @@ pub fn apply(
     result
 }
 
-fn push(result: &mut Vec<(ArtifactPath, Value)>, path: &ArtifactPath, change: &Change) {
+fn push(result: &mut Vec<(ArtifactPath, Info)>, path: &ArtifactPath, change: &Change) {
     if let Change::Add(info) = change {
         result.push((path.clone(), info.clone()));
     }
@@ -73,8 +71,12 @@ mod tests {
 
     use super::*;
 
+    fn info(n: u8) -> Info {
+        Info::of(&json!({ "length": n })).expect("information")
+    }
+
     fn change() -> impl Strategy<Value = Change> {
-        prop_oneof![(0..9u8).prop_map(|n| Change::Add(json!({ "length": n }))), Just(Change::Remove)]
+        prop_oneof![(0..9u8).prop_map(|n| Change::Add(info(n))), Just(Change::Remove)]
     }
 
     fn path() -> impl Strategy<Value = ArtifactPath> {
@@ -89,7 +91,7 @@ mod tests {
         /// The model is a map to which the changes are applied one after the other.
         #[test]
         fn merging_and_applying_is_the_same_as_one_change_after_the_other(
-            start in prop::collection::btree_map(path(), (0..9u8).prop_map(|n| json!(n)), 0..8),
+            start in prop::collection::btree_map(path(), (0..9u8).prop_map(info), 0..8),
             staged in prop::collection::vec((path(), change()), 0..20),
             cut in 0..20usize,
         ) {

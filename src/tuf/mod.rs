@@ -8,6 +8,7 @@ pub mod change;
 pub mod delegation;
 pub mod event;
 pub mod expiry;
+pub mod info;
 pub mod key;
 pub mod limits;
 mod member;

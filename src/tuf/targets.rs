@@ -4,16 +4,21 @@ use std::collections::{BTreeMap, HashMap};
 
 use aws_lc_rs::digest;
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
 use crate::tuf::{
-    canonical::CanonicalError,
+    canonical::write_text,
     delegation::Delegations,
+    info::{self, Info, scan_number, scan_text},
     member::{Members, MetadataError, object},
     name::{ArtifactPath, Version},
     wire::{Header, RoleType, SPEC_VERSION, Unsigned, format_expires, parse_expires},
 };
+
+/// What is written of an artifact beside path and information, if nothing is escaped.
+const ENTRY_BYTES: usize = 4;
+/// More than is written beside the artifacts.
+const HEADER_BYTES: usize = 128;
 
 /// What a client checks of an artifact that it has downloaded.
 #[derive(Debug, Clone, PartialEq)]
@@ -132,26 +137,14 @@ impl Targets {
     /// form. `None` for any other, which [`view`](Self::view) may still read; but with thousands of artifacts that takes
     /// several times as long.
     pub(super) fn as_rendered(text: &str) -> Option<Self> {
-        #[derive(Deserialize)]
-        struct Read {
-            expires: String,
-            targets: BTreeMap<String, Plain>,
-            version: Version,
-        }
-        let Read { expires, targets, version } = serde_json::from_str(text).ok()?;
-        let expires = parse_expires(&expires).ok()?;
-        let again = Unsigned::canonical_as_written(&Rendered::new(version, expires, targets.iter().collect()));
-        let is_rendered = again.canonical() == text.as_bytes()
-            // JSON escapes more than the canonical form does.
-            && !text.contains('\\')
-            && targets.values().all(|plain| !plain.hashes.is_empty());
-        let file = |(path, Plain { hashes, length })| (path, TargetFile { length, hashes, custom: None });
-        is_rendered.then(|| Self {
-            version,
-            expires,
-            targets: targets.into_iter().map(file).collect(),
-            delegations: None,
-        })
+        let mut targets = HashMap::new();
+        let (version, expires) = scan(text, |path, info| {
+            let mut hashes = BTreeMap::new();
+            let (length, rest) = info::scan(info, |name, hex| drop(hashes.insert(name.to_owned(), hex.to_owned())))?;
+            targets.insert(path.to_owned(), TargetFile { length, hashes, custom: None });
+            Some(rest)
+        })?;
+        Some(Self { version, expires, targets, delegations: None })
     }
 
     /// What is known of an artifact.
@@ -160,71 +153,69 @@ impl Targets {
     }
 }
 
-/// The information of an artifact without `custom`.
-#[derive(Debug, Serialize, Deserialize)]
-struct Plain {
-    hashes: BTreeMap<String, String>,
-    length: u64,
+/// Reads version and expiry of text that is what [`Targets::as_rendered`] reads.
+pub(super) fn header_as_rendered(text: &str) -> Option<(Version, Timestamp)> {
+    scan(text, |_, info| Some(info::scan(info, |_, _| {})?.1))
 }
 
-/// What a role without delegations signs, as it is written: thousands of artifacts without a JSON value for all of them.
-#[derive(Serialize)]
-#[serde(bound(serialize = "P: Serialize, I: Serialize"))]
-struct Rendered<P, I> {
-    _type: &'static str,
-    expires: String,
-    spec_version: &'static str,
-    #[serde(serialize_with = "entries")]
-    targets: Vec<(P, I)>,
-    version: Version,
-}
-
-impl<P, I> Rendered<P, I> {
-    /// `targets` are in the order of their paths.
-    fn new(version: Version, expires: Timestamp, targets: Vec<(P, I)>) -> Self {
-        Self { _type: "targets", expires: format_expires(expires), spec_version: SPEC_VERSION, targets, version }
+/// Goes through text as [`unsigned`] writes it. Each path comes with the text from its information on; `info` returns the text
+/// that follows this.
+fn scan<'a>(text: &'a str, mut info: impl FnMut(&'a str, &'a str) -> Option<&'a str>) -> Option<(Version, Timestamp)> {
+    let (expires, rest) = scan_text(text.strip_prefix(r#"{"_type":"targets","expires":"#)?)?;
+    let (spec_version, rest) = scan_text(rest.strip_prefix(r#","spec_version":"#)?)?;
+    let mut rest = rest.strip_prefix(r#","targets":{"#).filter(|_| spec_version == SPEC_VERSION)?;
+    let mut last = None;
+    while !rest.starts_with('}') {
+        if last.is_some() {
+            rest = rest.strip_prefix(',')?;
+        }
+        let (path, after) = scan_text(rest)?;
+        if last.is_some_and(|last| last >= path) {
+            return None;
+        }
+        last = Some(path);
+        rest = info(path, after.strip_prefix(':')?)?;
     }
-}
-
-fn entries<P: Serialize, I: Serialize, S: Serializer>(entries: &[(P, I)], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_map(entries.iter().map(|(path, info)| (path, info)))
+    let (version, rest) = scan_number(rest.strip_prefix(r#"},"version":"#)?)?;
+    let header = (Version::new(version).ok()?, parse_expires(expires).ok()?);
+    (rest == "}").then_some(header)
 }
 
 /// For a signature: a role that delegates to nobody. The same artifacts in any order make the same file.
-///
-/// # Errors
-/// [`CanonicalError`] when the information of an artifact holds a number that can't be signed.
-pub fn unsigned(
+pub fn unsigned(version: Version, expires: Timestamp, artifacts: &[(ArtifactPath, Info)]) -> Unsigned {
+    let mut sorted: Vec<_> = artifacts.iter().collect();
+    sorted.sort_by(|(one, _), (other, _)| one.cmp(other));
+    let canonical = written(version, expires, &sorted, Info::canonical);
+    let is_json = sorted.iter().all(|(_, info)| info.is_canonical());
+    let json = (!is_json).then(|| written(version, expires, &sorted, |info| info.json().as_bytes()));
+    Unsigned::written(canonical, json)
+}
+
+/// What a role without delegations signs, with the information in one of its forms. All else has one form: paths have no
+/// control characters.
+fn written(
     version: Version,
     expires: Timestamp,
-    artifacts: &[(ArtifactPath, Value)],
-) -> Result<Unsigned, CanonicalError> {
-    if artifacts.iter().all(|(path, info)| !needs_escape(path.as_str()) && is_plain(info)) {
-        let mut sorted: Vec<_> = artifacts.iter().map(|(path, info)| (path.as_str(), info)).collect();
-        sorted.sort_by_key(|(path, _)| *path);
-        return Ok(Unsigned::canonical_as_written(&Rendered::new(version, expires, sorted)));
+    sorted: &[&(ArtifactPath, Info)],
+    form: impl Fn(&Info) -> &[u8],
+) -> Vec<u8> {
+    let length = |(path, info): &&(ArtifactPath, Info)| path.as_str().len() + form(info).len() + ENTRY_BYTES;
+    let mut out = Vec::with_capacity(sorted.iter().map(length).sum::<usize>() + HEADER_BYTES);
+    let (expires, version) = (format_expires(expires), version.get());
+    out.extend_from_slice(
+        format!(r#"{{"_type":"targets","expires":"{expires}","spec_version":"{SPEC_VERSION}""#).as_bytes(),
+    );
+    out.extend_from_slice(br#","targets":{"#);
+    for (index, (path, info)) in sorted.iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        write_text(path.as_str(), &mut out);
+        out.push(b':');
+        out.extend_from_slice(form(info));
     }
-    Unsigned::of(&render(version, expires, artifacts, None))
-}
-
-/// Whether the information of an artifact is written in canonical form as it is: digests in the order of their names, and the
-/// length, and nothing else.
-fn is_plain(info: &Value) -> bool {
-    let Some(members) = info.as_object() else { return false };
-    let mut members = members.iter();
-    let (Some((first, Value::Object(hashes))), Some((second, Value::Number(length))), None) =
-        (members.next(), members.next(), members.next())
-    else {
-        return false;
-    };
-    let digest = |(name, digest): (&String, &Value)| {
-        !needs_escape(name) && digest.as_str().is_some_and(|digest| !needs_escape(digest))
-    };
-    first == "hashes" && second == "length" && length.is_u64() && hashes.keys().is_sorted() && hashes.iter().all(digest)
-}
-
-fn needs_escape(text: &str) -> bool {
-    text.bytes().any(|byte| matches!(byte, b'"' | b'\\') || byte < b' ')
+    out.extend_from_slice(format!(r#"}},"version":{version}}}"#).as_bytes());
+    out
 }
 
 /// Writes what a targets role signs: the same artifacts in any order make the same file.
@@ -263,6 +254,10 @@ mod tests {
         json!({"length": content.len(), "hashes": {"sha256": sha256, "blake2b-256": "00"}, "custom": {"a": [1]}})
     }
 
+    fn infos(list: &[(ArtifactPath, Value)]) -> Vec<(ArtifactPath, Info)> {
+        list.iter().map(|(path, value)| (path.clone(), Info::of(value).expect("information"))).collect()
+    }
+
     #[test]
     fn the_order_of_artifacts_does_not_matter() {
         let (a, b) = ((path("a"), info(b"a")), (path("b"), info(b"b")));
@@ -282,13 +277,14 @@ mod tests {
         let lists = [
             vec![],
             vec![(path("b"), plain.clone()), (path("a ü"), plain.clone())],
-            vec![(path("b"), turned), (path("c"), plain.clone())],
+            vec![(path("c"), turned), (path("b"), plain.clone())],
+            vec![(path("a\\b\"c"), plain.clone())],
             vec![(path("b"), info(b"")), (path("c"), plain)],
             vec![(path("b"), json!({"hashes": {"sha256": "a\nb"}, "length": 7}))],
             vec![(path("b"), json!({"hashes": {"sha256": "1"}, "length": -7}))],
         ];
         for list in lists {
-            let written = unsigned(version(2), at(0), &list).expect("written");
+            let written = unsigned(version(2), at(0), &infos(&list));
             let value = render(version(2), at(0), &list, None);
             let expected = Unsigned::of(&value).expect("written");
             assert_eq!(written.canonical(), expected.canonical(), "{list:?}");
@@ -300,10 +296,14 @@ mod tests {
     fn only_what_is_rendered_is_read_as_such() {
         let plain = json!({"hashes": {"blake2b-256": "00", "sha256": "11"}, "length": 7});
         let list = [(path("b"), plain.clone()), (path("a/ü"), plain)];
-        let written = unsigned(version(2), at(0), &list).expect("written");
+        let written = unsigned(version(2), at(0), &infos(&list));
         let text = std::str::from_utf8(written.canonical()).expect("text");
         let value = render(version(2), at(0), &list, None);
         assert_eq!(Targets::as_rendered(text), Targets::view(&value).ok());
+        assert_eq!(header_as_rendered(text), Some((version(2), at(0))));
+        let empty = unsigned(version(3), at(1), &[]);
+        let text_of_none = std::str::from_utf8(empty.canonical()).expect("text");
+        assert_eq!(header_as_rendered(text_of_none), Some((version(3), at(1))));
         let others = [
             text.replace("\"length\":7", "\"length\": 7"),
             text.replace("\"length\":7", "\"length\":7,\"custom\":{}"),
@@ -314,11 +314,18 @@ mod tests {
             text.replace("{\"blake2b-256\":\"00\",\"sha256\":\"11\"}", "{}"),
             text.replace("\"_type\":\"targets\"", "\"_type\":\"snapshot\""),
             text.replace("\"version\":2", "\"version\":2,\"x\":1"),
+            text.replace("\"version\":2", "\"version\":0"),
+            text.replace("\"targets\":{", "\"targets\":{,"),
+            text.replace("},\"b\"", "},,\"b\""),
+            text.replace("},\"version\"", ",},\"version\""),
+            text.replace("00:", "00 "),
+            format!("{text} "),
             text.replace("\"spec_version\"", "\"delegations\":{},\"spec_version\""),
         ];
         for other in others {
             assert_ne!(other, text);
             assert_eq!(Targets::as_rendered(&other), None, "{other}");
+            assert_eq!(header_as_rendered(&other), None, "{other}");
         }
     }
 

@@ -77,6 +77,11 @@ impl Unsigned {
         Self { canonical: serde_json::to_vec(signed).expect("names and numbers always have a text"), json: None }
     }
 
+    /// What is written in both forms already; the JSON where it is another text.
+    pub(super) fn written(canonical: Vec<u8>, json: Option<Vec<u8>>) -> Self {
+        Self { canonical, json }
+    }
+
     /// The bytes that are signed.
     pub fn canonical(&self) -> &[u8] {
         &self.canonical

@@ -14,6 +14,7 @@ use crate::{
     task::{Progress, TaskId},
     tuf::{
         bins::{Bins, Layout},
+        info::Info,
         name::{ArtifactPath, RoleName},
         snapshot::MetaFile,
         wire::Metadata,
@@ -73,10 +74,19 @@ async fn stage_all(ledger: &dyn Ledger, works: Vec<(&str, Work)>) -> Vec<Progres
     progress
 }
 
+pub(super) fn info(value: Value) -> Info {
+    Info::of(&value).expect("information")
+}
+
+fn value(info: &Info) -> Value {
+    serde_json::from_str(info.json()).expect("JSON")
+}
+
 pub(super) fn add(paths: &[(&str, u64)], visibility: Visibility) -> Work {
-    let artifacts =
-        paths.iter().map(|(text, length)| (bins().role_for(&path(text)), path(text), json!({ "length": length })));
-    Work::Add { placement: 0, artifacts: artifacts.collect(), invalid: Vec::new(), visibility }
+    let artifacts = paths
+        .iter()
+        .map(|(text, length)| (bins().role_for(&path(text)), path(text), info(json!({ "length": length }))));
+    Work::Add { artifacts: artifacts.collect(), invalid: Vec::new(), visibility }
 }
 
 pub(super) fn remove(paths: &[&str]) -> Work {
@@ -149,7 +159,7 @@ pub(super) async fn bootstrap(ledger: &dyn Ledger) {
 pub(super) async fn listed(ledger: &dyn Ledger) -> BTreeMap<String, Value> {
     let roles = ledger.artifacts(bins().names().collect()).await.expect("read");
     assert!(roles.iter().all(|role| role.is_sorted_by_key(|(path, _)| path.clone())));
-    roles.into_iter().flatten().map(|(path, info)| (path.to_string(), info["length"].clone())).collect()
+    roles.into_iter().flatten().map(|(path, info)| (path.to_string(), value(&info)["length"].clone())).collect()
 }
 
 pub(super) async fn ended(ledger: &dyn Ledger) -> BTreeMap<String, bool> {
@@ -457,7 +467,8 @@ async fn what_was_recorded_comes_back_as_it_was(ledger: &dyn Ledger) {
     // As long as a path can be, and in the order of the bytes, not of a language.
     let long: String = (0..4096_usize).map(|n| char::from(b'a' + (n.wrapping_mul(n) / 7 % 26) as u8)).collect();
     let paths = ["Z", "a", "\u{e9}\u{1f600}", "_", &long];
-    let place = |(index, text): (usize, &&str)| (bins().role_for(&path(text)), path(text), infos[index % 2].clone());
+    let place =
+        |(index, text): (usize, &&str)| (bins().role_for(&path(text)), path(text), info(infos[index % 2].clone()));
     let artifacts: Vec<_> = paths.iter().enumerate().map(place).collect();
     let visibility = Visibility::NextRound;
     stage(ledger, "1", Work::Add { placement: 0, artifacts: artifacts.clone(), invalid: Vec::new(), visibility }).await;
@@ -466,8 +477,9 @@ async fn what_was_recorded_comes_back_as_it_was(ledger: &dyn Ledger) {
     commit(ledger, &taken).await.expect("committed");
     let roles = ledger.artifacts(bins().names().collect()).await.expect("read");
     assert!(roles.iter().all(|role| role.is_sorted_by_key(|(path, _)| path.clone())));
-    let came_back: BTreeMap<_, _> = roles.into_iter().flatten().map(|(path, info)| (path, info.to_string())).collect();
-    let expected = artifacts.into_iter().map(|(_, path, info)| (path, info.to_string())).collect();
+    let came_back: BTreeMap<_, _> =
+        roles.into_iter().flatten().map(|(path, info)| (path, info.json().to_owned())).collect();
+    let expected = artifacts.into_iter().map(|(_, path, info)| (path, info.json().to_owned())).collect();
     assert_eq!(came_back, expected);
     stage(ledger, "2", remove(&[&long])).await;
     publish(ledger).await;

@@ -17,7 +17,7 @@ use crate::{
     tuf::{
         bins::{Bins, Layout},
         change::Changes,
-        delegation::Scope,
+        info::Info,
         name::{ArtifactPath, RoleName, Version},
         snapshot::MetaFile,
         wire::Metadata,
@@ -88,7 +88,7 @@ pub trait Ledger: Send + Sync {
     async fn covering(&self, scopes: Vec<(RoleName, Scope)>) -> Result<BTreeSet<RoleName>, StoreError>;
 
     /// What these roles list as published, each in the order of the paths.
-    async fn artifacts(&self, roles: Vec<RoleName>) -> Result<Vec<Vec<(ArtifactPath, Value)>>, StoreError>;
+    async fn artifacts(&self, roles: Vec<RoleName>) -> Result<Vec<Vec<(ArtifactPath, Info)>>, StoreError>;
 
     /// The published version of every role that this service signs; with length and hash where they are known.
     async fn published(&self) -> Result<BTreeMap<RoleName, MetaFile>, StoreError>;
@@ -142,7 +142,7 @@ pub enum Work {
         /// The placement that says so: see [`Chartered::placement`].
         placement: i64,
         /// Where a client looks for each, and its target information.
-        artifacts: Vec<(RoleName, ArtifactPath, Value)>,
+        artifacts: Vec<(RoleName, ArtifactPath, Info)>,
         /// Paths that no role may list.
         invalid: Vec<String>,
         /// When it is published.

@@ -10,7 +10,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use async_trait::async_trait;
 use aws_lc_rs::digest::{SHA256, digest};
 use jiff::Timestamp;
-use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
@@ -24,7 +23,7 @@ use crate::{
     },
     task::{Progress, TaskId},
     tuf::{
-        delegation::Scope,
+        info::Info,
         name::{ArtifactPath, RoleName},
         snapshot::MetaFile,
     },
@@ -72,27 +71,7 @@ impl Ledger for PostgresLedger {
         rounds::plan(&self.pool, &self.instance, now, limit).await
     }
 
-    async fn charter(&self) -> Result<Chartered, StoreError> {
-        Ok(Chartered { revision: 0, placement: 0, charter: super::charter::Charter::default() })
-    }
-
-    async fn amend(&self, _: Amendment, _: Timestamp) -> Result<Amended, StoreError> {
-        Err(StoreError::Broken("not there yet".into()))
-    }
-
-    async fn wanted(&self, _: Timestamp) -> Result<Vec<Wanted>, StoreError> {
-        Ok(Vec::new())
-    }
-
-    async fn waiting(&self, _: &RoleName, _: usize) -> Result<Vec<TaskId>, StoreError> {
-        Ok(Vec::new())
-    }
-
-    async fn covering(&self, _: Vec<(RoleName, Scope)>) -> Result<BTreeSet<RoleName>, StoreError> {
-        Ok(BTreeSet::new())
-    }
-
-    async fn artifacts(&self, roles: Vec<RoleName>) -> Result<Vec<Vec<(ArtifactPath, Value)>>, StoreError> {
+    async fn artifacts(&self, roles: Vec<RoleName>) -> Result<Vec<Vec<(ArtifactPath, Info)>>, StoreError> {
         read::artifacts(&self.pool, &roles).await
     }
 

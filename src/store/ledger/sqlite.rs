@@ -8,7 +8,6 @@ use std::{
 use async_trait::async_trait;
 use jiff::Timestamp;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
-use serde_json::Value;
 
 use super::{
     Ended, Head, Ledger, Plan, Planned, Publication, Repository, RepositorySettings, Request,
@@ -21,7 +20,7 @@ use crate::{
     },
     task::{Progress, TaskId},
     tuf::{
-        delegation::Scope,
+        info::Info,
         name::{ArtifactPath, RoleName},
         snapshot::MetaFile,
     },
@@ -97,27 +96,7 @@ impl Ledger for SqliteLedger {
         self.transaction(move |tx| rounds::plan(tx, now, limit)).await
     }
 
-    async fn charter(&self) -> Result<Chartered, StoreError> {
-        Ok(Chartered { revision: 0, placement: 0, charter: super::charter::Charter::default() })
-    }
-
-    async fn amend(&self, _: Amendment, _: Timestamp) -> Result<Amended, StoreError> {
-        Err(StoreError::Broken("not there yet".into()))
-    }
-
-    async fn wanted(&self, _: Timestamp) -> Result<Vec<Wanted>, StoreError> {
-        Ok(Vec::new())
-    }
-
-    async fn waiting(&self, _: &RoleName, _: usize) -> Result<Vec<TaskId>, StoreError> {
-        Ok(Vec::new())
-    }
-
-    async fn covering(&self, _: Vec<(RoleName, Scope)>) -> Result<BTreeSet<RoleName>, StoreError> {
-        Ok(BTreeSet::new())
-    }
-
-    async fn artifacts(&self, roles: Vec<RoleName>) -> Result<Vec<Vec<(ArtifactPath, Value)>>, StoreError> {
+    async fn artifacts(&self, roles: Vec<RoleName>) -> Result<Vec<Vec<(ArtifactPath, Info)>>, StoreError> {
         self.read(move |connection| roles.iter().map(|role| read::artifacts(connection, role)).collect()).await
     }
 

@@ -3,12 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use serde_json::Value;
 
 use super::{NewRepository, Visibility, Work};
 use crate::{
     task::{Outcome, Progress, TaskId},
-    tuf::name::{ArtifactPath, RoleName},
+    tuf::{
+        info::Info,
+        name::{ArtifactPath, RoleName},
+    },
 };
 
 /// What is known of the state before a request is recorded.
@@ -42,7 +44,7 @@ pub(super) enum Effect {
     /// A new repository.
     Create(Box<NewRepository>),
     /// Changes for the next round, or to hold back; `None` is a removal.
-    Change(Visibility, Vec<(RoleName, ArtifactPath, Option<Value>)>),
+    Change(Visibility, Vec<(RoleName, ArtifactPath, Option<Info>)>),
     /// What is held back goes to the next round.
     Release,
     /// New expirations of roles that have one.

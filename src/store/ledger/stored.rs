@@ -3,13 +3,13 @@
 
 use jiff::Timestamp;
 use serde::{Serialize, de::DeserializeOwned};
-use serde_json::Value;
 
 use crate::{
     store::StoreError,
     task::{Outcome, Progress},
     tuf::{
         change::Change,
+        info::Info,
         name::{ArtifactPath, NameError, RoleName, Version},
     },
 };
@@ -20,9 +20,14 @@ pub(super) const PLAN_BYTES: usize = 64 * 1024 * 1024;
 /// A change as its target information says it: none is a removal.
 pub(super) fn change(info: Option<&str>) -> Result<Change, StoreError> {
     Ok(match info {
-        Some(info) => Change::Add(from_json::<Value>(info)?),
+        Some(info) => Change::Add(self::info(info)?),
         None => Change::Remove,
     })
+}
+
+/// Target information as it was stored.
+pub(super) fn info(text: &str) -> Result<Info, StoreError> {
+    Info::parse(text).map_err(|error| StoreError::Broken(format!("the ledger holds JSON of another form: {error}")))
 }
 
 /// The last version that was given out, 0 for none.

@@ -411,16 +411,27 @@ fn the_cheap_check_of_a_bin_agrees_with_the_client() {
     let delegations = targets::Targets::view(&repository.targets(at(100))).expect("targets").delegations;
     let delegations = delegations.expect("delegations");
     let check = |role: &RoleName, bytes: &[u8], number, hour| {
-        verify_delegated(&delegations, role, bytes, version(number), at(hour))
+        let read = verify_delegated(&delegations, role, bytes, version(number), at(hour));
+        let checked = check_delegated(&delegations, role, bytes, version(number), at(hour));
+        let told = |result: Result<(), &VerifyError>| result.map_err(ToString::to_string);
+        assert_eq!(told(checked.as_ref().copied()), told(read.as_ref().map(drop)));
+        read
     };
     let role = repository.role();
-    check(&role, &files.bin, 1, NOW).expect("a good bin");
-    assert!(matches!(check(&role, &files.bin, 2, NOW), Err(VerifyError::Unlisted { .. })));
-    assert!(matches!(check(&role, &files.bin, 1, 100), Err(VerifyError::Expired { .. })));
+    // As it is rendered by us, too.
+    let rendered = resign(&files.bin, &repository.online, |signed| {
+        let infos = signed["targets"].as_object_mut().expect("artifacts").values_mut();
+        infos.for_each(|info| *info = json!({ "hashes": info["hashes"], "length": info["length"] }));
+    });
+    for bin in [&files.bin, &rendered] {
+        check(&role, bin, 1, NOW).expect("a good bin");
+        assert!(matches!(check(&role, bin, 2, NOW), Err(VerifyError::Unlisted { .. })));
+        assert!(matches!(check(&role, bin, 1, 100), Err(VerifyError::Expired { .. })));
+        assert!(matches!(check(&RoleName::targets(), bin, 1, NOW), Err(VerifyError::NotDelegated { .. })));
+        let forged = resign(bin, &Signer::new(), |_| ());
+        assert!(matches!(check(&role, &forged, 1, NOW), Err(VerifyError::Threshold { .. })));
+    }
     assert!(matches!(check(&role, &files.snapshot, 1, NOW), Err(VerifyError::WrongType { .. })));
-    assert!(matches!(check(&RoleName::targets(), &files.bin, 1, NOW), Err(VerifyError::NotDelegated { .. })));
-    let forged = resign(&files.bin, &Signer::new(), |_| ());
-    assert!(matches!(check(&role, &forged, 1, NOW), Err(VerifyError::Threshold { .. })));
     let large = resign(&files.bin, &repository.online, |s| s["x"] = json!("x".repeat(5_000_000)));
     assert!(matches!(check(&role, &large, 1, NOW), Err(VerifyError::TooLarge { .. })));
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rstuf::{
     store::ledger::{Visibility, Work},
-    tuf::{bins::Bins, name::ArtifactPath},
+    tuf::{bins::Bins, info::Info, name::ArtifactPath},
 };
 use serde_json::{Value, json};
 
@@ -12,13 +12,17 @@ pub(super) fn info(length: u64) -> Value {
     json!({ "hashes": { "sha256": "aa".repeat(32) }, "length": length })
 }
 
+fn stored(length: u64) -> Info {
+    Info::of(&info(length)).expect("information")
+}
+
 fn path(text: &str) -> ArtifactPath {
     ArtifactPath::parse(text).expect("a path")
 }
 
 pub(super) fn add(bins: Bins, artifacts: &[(&str, u64)], visibility: Visibility) -> Work {
-    let artifacts = artifacts.iter().map(|(text, length)| (bins.role_for(&path(text)), path(text), info(*length)));
-    Work::Add { placement: 0, artifacts: artifacts.collect(), invalid: Vec::new(), visibility }
+    let artifacts = artifacts.iter().map(|(text, length)| (bins.role_for(&path(text)), path(text), stored(*length)));
+    Work::Add { artifacts: artifacts.collect(), invalid: Vec::new(), visibility }
 }
 
 pub(super) fn remove(bins: Bins, paths: &[&str]) -> Work {

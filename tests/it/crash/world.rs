@@ -41,7 +41,7 @@ use rstuf::{
     telemetry::metrics::Metrics,
     tuf::{
         bins::Bins,
-        delegation::Scope,
+        info::Info,
         name::{ArtifactPath, RoleName},
         snapshot::MetaFile,
         wire::Unsigned,
@@ -335,27 +335,7 @@ impl Ledger for FusedLedger {
         self.fuse.write("plan", self.ledger.plan(now, limit)).await
     }
 
-    async fn charter(&self) -> Result<Chartered, StoreError> {
-        self.ledger.charter().await
-    }
-
-    async fn amend(&self, amendment: Amendment, now: Timestamp) -> Result<Amended, StoreError> {
-        self.fuse.write("amend", self.ledger.amend(amendment, now)).await
-    }
-
-    async fn wanted(&self, now: Timestamp) -> Result<Vec<Wanted>, StoreError> {
-        self.fuse.write("wanted", self.ledger.wanted(now)).await
-    }
-
-    async fn waiting(&self, role: &RoleName, limit: usize) -> Result<Vec<TaskId>, StoreError> {
-        self.ledger.waiting(role, limit).await
-    }
-
-    async fn covering(&self, scopes: Vec<(RoleName, Scope)>) -> Result<BTreeSet<RoleName>, StoreError> {
-        self.ledger.covering(scopes).await
-    }
-
-    async fn artifacts(&self, roles: Vec<RoleName>) -> Result<Vec<Vec<(ArtifactPath, Value)>>, StoreError> {
+    async fn artifacts(&self, roles: Vec<RoleName>) -> Result<Vec<Vec<(ArtifactPath, Info)>>, StoreError> {
         self.ledger.artifacts(roles).await
     }
 

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use serde_json::Value;
 use tokio_postgres::{Row, types::FromSql};
 
 use super::count;
@@ -12,12 +11,13 @@ use crate::{
         StoreError,
         ledger::{
             Ended, Head, Repository, RepositorySettings,
-            stored::{ended, from_json, path, role, time, version},
+            stored::{ended, from_json, info, path, role, time, version},
         },
         postgres::{Pool, unreadable},
     },
     task::TaskId,
     tuf::{
+        info::Info,
         name::{ArtifactPath, RoleName},
         snapshot::MetaFile,
     },
@@ -56,18 +56,18 @@ pub(super) async fn head(pool: &Pool) -> Result<Option<Head>, StoreError> {
     }))
 }
 
-pub(super) async fn artifacts(pool: &Pool, roles: &[RoleName]) -> Result<Vec<Vec<(ArtifactPath, Value)>>, StoreError> {
+pub(super) async fn artifacts(pool: &Pool, roles: &[RoleName]) -> Result<Vec<Vec<(ArtifactPath, Info)>>, StoreError> {
     // The offset keeps the planner from joining in another way than role by role.
     let sql = "select asked.position, listed.path, listed.info
          from unnest($1::text[]) with ordinality as asked (name, position)
          join roles on roles.name = asked.name
          cross join lateral (select path, info from artifacts where role = roles.id offset 0) as listed";
     let names: Vec<_> = roles.iter().map(RoleName::as_str).collect();
-    let mut listed: Vec<Vec<(ArtifactPath, Value)>> = roles.iter().map(|_| Vec::new()).collect();
+    let mut listed: Vec<Vec<(ArtifactPath, Info)>> = roles.iter().map(|_| Vec::new()).collect();
     for row in pool.rows(sql, &[&names]).await? {
         let place = usize::try_from(column::<i64>(&row, 0)? - 1).ok().and_then(|index| listed.get_mut(index));
         let place = place.ok_or_else(|| StoreError::Broken("a role was answered that was not asked for".into()))?;
-        place.push((path(column(&row, 1)?)?, from_json(column(&row, 2)?)?));
+        place.push((path(column(&row, 1)?)?, info(column(&row, 2)?)?));
     }
     for artifacts in &mut listed {
         artifacts.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));

@@ -4,7 +4,7 @@ use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use super::{
-    super::contract::{self, add, bins, bootstrap, commit, listed, now, path, plan, publish, stage},
+    super::contract::{self, add, bins, bootstrap, commit, info, listed, now, path, plan, publish, stage},
     *,
 };
 use crate::store::{
@@ -156,7 +156,7 @@ async fn a_large_batch_is_a_few_statements() {
     let count = 50_000;
     let artifacts = (0..count).map(|n| {
         let path = path(&format!("dir/{n}"));
-        (bins().role_for(&path), path, json!({ "length": n }))
+        (bins().role_for(&path), path, info(json!({ "length": n })))
     });
     let work = Work::Add {
         placement: 0,

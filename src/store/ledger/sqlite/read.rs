@@ -4,18 +4,18 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, types::FromSqlError};
-use serde_json::Value;
 
 use crate::{
     store::{
         StoreError,
         ledger::{
             Ended, Head, Repository, RepositorySettings,
-            stored::{ended, from_json, path, role, time, version},
+            stored::{ended, from_json, info, path, role, time, version},
         },
     },
     task::TaskId,
     tuf::{
+        info::Info,
         name::{ArtifactPath, RoleName},
         snapshot::MetaFile,
     },
@@ -51,14 +51,14 @@ pub(super) fn head(connection: &Connection) -> Result<Option<Head>, StoreError> 
         .transpose()
 }
 
-pub(super) fn artifacts(connection: &Connection, role: &RoleName) -> Result<Vec<(ArtifactPath, Value)>, StoreError> {
+pub(super) fn artifacts(connection: &Connection, role: &RoleName) -> Result<Vec<(ArtifactPath, Info)>, StoreError> {
     let mut query = connection.prepare_cached(
         "select path, info from artifacts where role = (select id from roles where name = ?1) order by path",
     )?;
     let mut rows = query.query([role.as_str()])?;
     let mut listed = Vec::new();
     while let Some(row) = rows.next()? {
-        let info = from_json(row.get_ref(1)?.as_str().map_err(unexpected)?)?;
+        let info = info(row.get_ref(1)?.as_str().map_err(unexpected)?)?;
         listed.push((path(row.get_ref(0)?.as_str().map_err(unexpected)?)?, info));
     }
     Ok(listed)

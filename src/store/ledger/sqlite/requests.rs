@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension, Transaction, params};
-use serde_json::Value;
 
 use super::read;
 use crate::{
@@ -17,7 +16,10 @@ use crate::{
         },
     },
     task::{Progress, TaskId},
-    tuf::name::{ArtifactPath, RoleName},
+    tuf::{
+        info::Info,
+        name::{ArtifactPath, RoleName},
+    },
 };
 
 /// Records one task, unless it is known.
@@ -88,7 +90,7 @@ fn create(tx: &Transaction<'_>, task: &TaskId, new: &NewRepository) -> Result<()
     Ok(())
 }
 
-type NewChanges = Vec<(RoleName, ArtifactPath, Option<Value>)>;
+type NewChanges = Vec<(RoleName, ArtifactPath, Option<Info>)>;
 
 /// Puts changes behind all that are staged. What is held back for the same path is older, so it is dropped.
 fn stage_changes(tx: &Transaction<'_>, task: &TaskId, changes: NewChanges) -> Result<(), StoreError> {
@@ -101,7 +103,7 @@ fn stage_changes(tx: &Transaction<'_>, task: &TaskId, changes: NewChanges) -> Re
         if something_is_held {
             drop_held.execute([path.as_str()])?;
         }
-        let info = info.as_ref().map(to_json).transpose()?;
+        let info = info.as_ref().map(Info::json);
         insert.execute(params![task.as_str(), role.as_str(), path.as_str(), info])?;
     }
     Ok(())
@@ -112,7 +114,7 @@ fn hold_changes(tx: &Transaction<'_>, changes: NewChanges) -> Result<(), StoreEr
         "insert or replace into held (path, role, info) values (?1, (select id from roles where name = ?2), ?3)",
     )?;
     for (role, path, info) in changes {
-        let info = info.as_ref().map(to_json).transpose()?;
+        let info = info.as_ref().map(Info::json);
         insert.execute(params![path.as_str(), role.as_str(), info])?;
     }
     Ok(())

@@ -2,8 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::Value;
-
 use crate::{
     store::{
         StoreError,
@@ -11,10 +9,13 @@ use crate::{
         postgres::Call,
     },
     task::TaskId,
-    tuf::name::{ArtifactPath, RoleName},
+    tuf::{
+        info::Info,
+        name::{ArtifactPath, RoleName},
+    },
 };
 
-type NewChanges = Vec<(RoleName, ArtifactPath, Option<Value>)>;
+type NewChanges = Vec<(RoleName, ArtifactPath, Option<Info>)>;
 
 /// What is known, and what is to be written.
 #[derive(Default)]
@@ -54,7 +55,7 @@ impl Batch {
     /// Puts changes behind all that are staged. What is held back for the same path is older, so it is dropped.
     pub(super) fn stage(&mut self, task: &TaskId, changes: NewChanges) -> Result<(), StoreError> {
         for (role, path, info) in changes {
-            let info = info.as_ref().map(to_json).transpose()?;
+            let info = info.as_ref().map(|info| info.json().to_owned());
             self.replaces_held(&path, info.is_some(), None);
             self.held.remove(&path);
             self.rows().push(task, &role, &path, info);
@@ -64,7 +65,7 @@ impl Batch {
 
     pub(super) fn hold(&mut self, changes: NewChanges) -> Result<(), StoreError> {
         for (role, path, info) in changes {
-            let info = info.as_ref().map(to_json).transpose()?;
+            let info = info.as_ref().map(|info| info.json().to_owned());
             self.replaces_held(&path, info.is_some(), Some(&role));
             self.held.insert(path, (role, info));
         }
