@@ -2,13 +2,14 @@
 
 use std::{future::Future, time::Duration};
 
-use actix_web::{HttpMessage, HttpRequest, http::header, mime, rt, web};
+use actix_web::{HttpMessage, HttpRequest, HttpResponse, http::header, mime, rt, web};
 use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 
 use super::{
     Api, Limits,
     body::{Body, Cursor},
     error::Refusal,
+    reply::{Accepted, Submission},
 };
 use crate::task::{Job, TaskId};
 
@@ -57,6 +58,14 @@ impl Api {
             false if says_json(request) => Body::Json(bytes),
             false => Body::Other(bytes),
         })
+    }
+
+    /// Makes a task of a job, and tells under which name.
+    pub(super) async fn submit(&self, job: Job, message: &'static str) -> Result<HttpResponse, Refusal> {
+        let task_id = TaskId::random();
+        self.publish(&task_id, &job).await?;
+        let data = Submission { artifacts: None, task_id, last_update: self.clock.now() };
+        Ok(Accepted::reply(data, message))
     }
 
     /// Puts a job into the queue. When this errs, nothing is recorded, or only what another try records again.

@@ -13,7 +13,7 @@ use super::{
     error::Refusal,
     fault::is_short,
     limits::{Limits, MAX_ARTIFACT_BYTES, MAX_HASHES},
-    openapi::{Refused, ValidationErrors},
+    openapi::{Refused, Submitted},
     reply::{Accepted, Submission},
 };
 use crate::{
@@ -31,12 +31,7 @@ use crate::{
         "length": 11342,
         "hashes": {"sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"},
         "custom": {"channel": "stable"}}}]})),
-    responses(
-        (status = 202, description = "Accepted, durably", body = Accepted),
-        (status = 404, description = "There is no repository yet", body = Refused),
-        (status = 413, description = "The body is too large", body = Refused),
-        (status = 422, description = "What was sent is wrong", body = ValidationErrors),
-        (status = 503, description = "Not now: nothing was recorded, try again", body = Refused)))]
+    responses(Submitted))]
 pub(super) async fn post(
     api: web::Data<Api>,
     request: HttpRequest,
@@ -58,12 +53,7 @@ pub(super) async fn post(
 /// Clients no longer find these paths when the task is `SUCCESS`. Paths that are not there are reported in its result.
 #[utoipa::path(post, operation_id = "delete_artifacts", path = "/api/v1/artifacts/delete", tag = "Artifacts",
     request_body(content = RemoveArtifacts, example = json!({"artifacts": ["releases/tool-1.0.tar.gz"]})),
-    responses(
-        (status = 202, description = "Accepted, durably", body = Accepted),
-        (status = 404, description = "There is no repository yet", body = Refused),
-        (status = 413, description = "The body is too large", body = Refused),
-        (status = 422, description = "What was sent is wrong", body = ValidationErrors),
-        (status = 503, description = "Not now: nothing was recorded, try again", body = Refused)))]
+    responses(Submitted))]
 pub(super) async fn post_delete(
     api: web::Data<Api>,
     request: HttpRequest,

@@ -198,6 +198,11 @@ impl<'c> Cursor<'c> {
         self.rule(|| Fault::new("too_long", self.loc(), msg, self.value).with(ctx))
     }
 
+    /// Asks that the list or object here has at most the `max` items of this service; it has `length`.
+    pub(super) fn at_most(&self, length: usize, max: usize) -> Option<()> {
+        if length > max { self.too_long(max, length) } else { Some(()) }
+    }
+
     /// Notes that the text here is none of those that are `expected`.
     pub(super) fn not_one_of<T>(&self, expected: &[&str]) -> Option<T> {
         self.faults.borrow_mut().shape(|| literal_error(self.loc(), expected, self.value));

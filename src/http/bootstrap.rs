@@ -11,10 +11,11 @@ use super::{
     admission::to_the_end,
     body::{Bound, Cursor},
     deadline::Withdrawal,
-    delegations::{delegations, misnamed},
+    delegation::{delegations, well_named},
+    document::SIGNED_MEMBERS,
     error::Refusal,
     limits::MAX_TIMEOUT_SECONDS,
-    openapi::{BootstrapRefused, Refused, ValidationErrors},
+    openapi::{BootstrapRefused, Refused, Submitted},
     reply::{Accepted, Submission},
     settings::expiration,
 };
@@ -27,19 +28,10 @@ use crate::{
 /// How long a bootstrap waits for a worker when it does not say, in seconds.
 const DEFAULT_TIMEOUT_SECONDS: i64 = 300;
 
-/// The members that `signed` of any role may have (TUF §4.3–4.6). Others belong to a vendor.
-const SIGNED_MEMBERS: [&str; 10] = [
-    "_type",
-    "version",
-    "spec_version",
-    "expires",
-    "keys",
-    "consistent_snapshot",
-    "roles",
-    "meta",
-    "targets",
-    "delegations",
-];
+/// What a repository is made of, in the words of the contract, and why it can't be of both in the layout that a bootstrap gets when it says nothing of it.
+const EITHER: &str = "Exactly one of 'bins' and 'delegations' must be set";
+const WHY_NOT_BOTH: &str = "in the layout succinct TUF allows no other delegations beside the bins (TAP 15); \
+    with bins.layout path_hash_prefixes both may be set";
 
 /// Whether there is a repository.
 #[derive(Debug, Serialize, ToSchema)]
@@ -84,22 +76,17 @@ pub(super) async fn get(api: web::Data<Api>) -> Result<HttpResponse, Refusal> {
 
 /// Create the repository.
 ///
-/// From settings and a signed root, which `rstuf admin ceremony` makes. Bins and delegations exclude each other;
-/// `settings.roles.bins.layout` chooses how bins are written into the metadata.
+/// From settings and a signed root, which `rstuf admin ceremony` makes; fewer signatures than its threshold asks for are enough to begin. `settings.roles.bins.layout`
+/// chooses how bins are written into the metadata. Bins and delegations exclude each other but in the layout `path_hash_prefixes`: there the delegated
+/// roles are asked first, and the bins have everything else.
 #[utoipa::path(post, operation_id = "create_bootstrap", path = "/api/v1/bootstrap/", tag = "Bootstrap",
     request_body(content = Bootstrap, example = json!({
         "settings": {"roles": {
             "root": {"expiration": 365}, "targets": {"expiration": 365}, "snapshot": {"expiration": 1},
             "timestamp": {"expiration": 1}, "bins": {"expiration": 1, "number_of_delegated_bins": 256}}},
         "metadata": {"root": {"signatures": [{"keyid": "…", "sig": "…"}], "signed": {"_type": "root", "version": 1}}}})),
-    responses(
-        (status = 202, description = "Accepted, durably", body = Accepted,
-            example = json!({"data": {"task_id": "7a634b556f784ae88785d36425f9a218",
-                "last_update": "2026-11-22T09:24:55.773183Z"}, "message": "Bootstrap accepted."})),
-        (status = 404, description = "There is a repository already, or one is being made", body = BootstrapRefused),
-        (status = 413, description = "The body is too large", body = Refused),
-        (status = 422, description = "What was sent is wrong", body = ValidationErrors),
-        (status = 503, description = "Not now: nothing was recorded, try again", body = Refused)))]
+    responses(Submitted,
+        (status = 404, description = "There is a repository already, or one is being made", body = BootstrapRefused)))]
 pub(super) async fn post(
     api: web::Data<Api>,
     request: HttpRequest,
@@ -153,13 +140,11 @@ pub(super) fn bootstrap(at: &Cursor<'_>) -> Option<Bootstrap> {
 
 fn roles(at: &Cursor<'_>) -> Option<BootstrapRoles> {
     let model = at.model()?;
-    if model.has("bins") == model.has("delegations") {
-        return at.wrong("Exactly one of 'bins' and 'delegations' must be set");
-    }
-    if let Some(name) = misnamed(&at.value()["delegations"]) {
-        return at.wrong(format_args!(
-            "Delegated custom target name {name} not allowed Only a-z, A-Z, 0-9, - and _ characters can be used"
-        ));
+    let together = at.value()["bins"]["layout"] == "path_hash_prefixes";
+    match (model.has("bins"), model.has("delegations")) {
+        (false, false) => return at.wrong(EITHER),
+        (true, true) if !together => return at.wrong(format_args!("{EITHER}: {WHY_NOT_BOTH}")),
+        _ => well_named(at, &at.value()["delegations"])?,
     }
     let [root, targets, snapshot, timestamp] =
         ["root", "targets", "snapshot", "timestamp"].map(|name| model.required(name, role));
@@ -252,6 +237,28 @@ mod tests {
                 "ctx": {"expected": "'succinct' or 'path_hash_prefixes'"}}])
         );
         assert_eq!(layout(json!(1)).expect_err("refused")[0]["type"], "literal_error");
+    }
+
+    #[test]
+    fn bins_and_delegations_go_together_in_one_layout() {
+        let delegations = json!({"keys": {}, "roles": [
+            {"name": "a", "terminating": true, "keyids": [], "threshold": 1, "paths": ["a/*"]}]});
+        let both = |layout: Value| {
+            let bins = json!({"expiration": 1, "number_of_delegated_bins": 4, "layout": layout});
+            let mut roles = json!({"bins": bins, "delegations": delegations});
+            for role in ["root", "targets", "snapshot", "timestamp"] {
+                roles[role] = json!({"expiration": 1});
+            }
+            with("/settings", "roles", roles)
+        };
+        let roles = both(json!("path_hash_prefixes")).expect("accepted").settings.roles;
+        assert!(roles.bins.is_some() && roles.delegations == Some(delegations.clone()));
+        for layout in [json!("succinct"), Value::Null] {
+            let told = both(layout).expect_err("refused");
+            assert_eq!(told[0]["loc"], json!(["body", "settings", "roles"]));
+            let msg = told[0]["msg"].as_str().expect("a sentence");
+            assert!(msg.starts_with("Value error, Exactly one of 'bins' and 'delegations' must be set: in the layout"));
+        }
     }
 
     #[test]

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use actix_web::http::Method;
 use utoipa::openapi::{HttpMethod, OpenApi};
 
-/// What can be disabled: the methods and paths of the contract, also those that this program doesn't serve.
-const ENDPOINTS: [(&str, &str); 18] = [
+/// What can be disabled: the methods and paths of the contract, and those that this program has beside them.
+const ENDPOINTS: [(&str, &str); 19] = [
     ("GET", "/api/v1/bootstrap"),
     ("POST", "/api/v1/bootstrap"),
     ("GET", "/api/v1/config"),
@@ -19,6 +19,7 @@ const ENDPOINTS: [(&str, &str); 18] = [
     ("POST", "/api/v1/delegations"),
     ("PUT", "/api/v1/delegations"),
     ("POST", "/api/v1/delegations/delete"),
+    ("PUT", "/api/v1/delegations/{role}/metadata"),
     ("POST", "/api/v1/artifacts"),
     ("POST", "/api/v1/artifacts/delete"),
     ("POST", "/api/v1/artifacts/publish"),
@@ -119,6 +120,11 @@ mod tests {
         );
         assert_eq!(disabled("{'POST'}/api/v1/metadata/sign"), ["POST /api/v1/metadata/sign"]);
         assert_eq!(disabled("{\"POST\", 'PUT'}/api/v1/delegations/").len(), 2);
+        assert_eq!(
+            disabled("{'PUT'}/api/v1/delegations/{role}/metadata/"),
+            ["PUT /api/v1/delegations/{role}/metadata"]
+        );
+        assert_eq!(disabled("/api/v1/delegations/").len(), 4);
         assert_eq!(disabled("/api/v1/artifacts/").len(), 3);
         assert_eq!(disabled("{'GET'}/"), ["GET /"]);
     }

@@ -1,5 +1,7 @@
 //! Why a request is refused, and the only place that says with which status and body.
 
+use std::borrow::Cow;
+
 use actix_web::{
     HttpResponse, ResponseError,
     http::{StatusCode, header},
@@ -20,7 +22,7 @@ pub(super) enum Refusal {
     #[error("{error}")]
     NotNow {
         /// What was refused.
-        message: &'static str,
+        message: Cow<'static, str>,
         /// Why.
         error: String,
     },

@@ -45,3 +45,24 @@ pub(super) const MAX_TIMEOUT_SECONDS: i64 = 31_536_000;
 
 /// The longest identifier of a task that is looked up, in bytes.
 pub(super) const MAX_TASK_ID_BYTES: usize = 255;
+
+/// The most roles that one request may name.
+pub(super) const MAX_ROLES: usize = 1_000;
+
+/// The most keys of delegations, of one role or of a root.
+pub(super) const MAX_KEYS: usize = 1_000;
+
+/// The most path patterns of one role.
+pub(super) const MAX_PATTERNS: usize = 1_000;
+
+/// The most signatures of one metadata document.
+pub(super) const MAX_SIGNATURES: usize = 1_000;
+
+/// The longest identifier of a key, in bytes. What TUF calls one has 64.
+pub(super) const MAX_KEYID_BYTES: usize = 255;
+
+/// The longest signature, in hexadecimal digits: four times what the longest RSA key makes.
+pub(super) const MAX_SIGNATURE_DIGITS: usize = 16_384;
+
+/// The longest bundle of a signature, in bytes as compact JSON.
+pub(super) const MAX_BUNDLE_BYTES: usize = 64 * 1024;

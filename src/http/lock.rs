@@ -41,6 +41,11 @@ impl Lock {
         self.state() == Some("finished")
     }
 
+    /// Whether there is a repository, or one that waits for the signatures of its root.
+    pub(super) fn begun(&self) -> bool {
+        matches!(self.state(), Some("finished" | "signing"))
+    }
+
     /// Whether no bootstrap may be asked for.
     pub(super) fn locked(&self) -> bool {
         matches!(self.state(), Some("finished" | "pre" | "signing"))
@@ -80,7 +85,7 @@ impl Api {
     pub(super) async fn bootstrapped(&self, message: &'static str, requires: &str) -> Result<(), Refusal> {
         match self.lock().await? {
             lock if lock.finished() => Ok(()),
-            lock => Err(Refusal::NotNow { message, error: format!("{requires} State: {lock}") }),
+            lock => Err(Refusal::NotNow { message: message.into(), error: format!("{requires} State: {lock}") }),
         }
     }
 }

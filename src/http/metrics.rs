@@ -104,7 +104,8 @@ pub async fn observe<B: MessageBody + 'static>(
         Err(error) => error.as_response_error().status_code(),
     };
     metrics.request(method.as_str(), route, status.as_u16(), start.elapsed());
-    if let Some(kind) = asks_for(&method, route) {
+    // A dry run asks for no task: it is answered with 200.
+    if let Some(kind) = asks_for(&method, route).filter(|_| status != StatusCode::OK) {
         metrics.task_asked(kind, if status == StatusCode::ACCEPTED { Admission::Accepted } else { Admission::Refused });
     }
     answer
@@ -118,6 +119,12 @@ fn asks_for(method: &Method, route: &str) -> Option<&'static str> {
         ("POST", "/api/v1/artifacts/delete") => "remove_artifacts",
         ("POST", "/api/v1/artifacts/publish") => "publish_artifacts",
         ("PUT", "/api/v1/config") => "update_settings",
+        ("POST", "/api/v1/metadata") => "metadata_update",
+        ("POST", "/api/v1/metadata/online") => "force_online_metadata_update",
+        ("POST", "/api/v1/metadata/sign") => "sign_metadata",
+        ("POST", "/api/v1/metadata/sign/delete") => "delete_sign_metadata",
+        ("POST" | "PUT", "/api/v1/delegations") | ("POST", "/api/v1/delegations/delete") => "metadata_delegation",
+        ("PUT", "/api/v1/delegations/{role}/metadata") => "publish_delegated_metadata",
         _ => return None,
     })
 }

@@ -2,9 +2,12 @@
 
 use actix_web::web::Bytes;
 use serde::Serialize;
-use utoipa::{OpenApi, ToSchema};
+use utoipa::{IntoResponses, OpenApi, ToSchema};
 
-use super::{Disabled, artifacts, bootstrap, fault::Fault, health, published, settings, tasks};
+use super::{
+    Disabled, artifacts, bootstrap, delegations, fault::Fault, health, metadata, online, published, reply::Accepted,
+    settings, signing, tasks,
+};
 
 /// The document, as the JSON that is served.
 #[derive(Debug, Clone)]
@@ -39,20 +42,46 @@ impl Document {
     tags(
         (name = "Bootstrap", description = "Create the repository, once"),
         (name = "Config", description = "The settings of the repository"),
+        (name = "Metadata", description = "What people sign: root, and roles that are delegated to them"),
+        (name = "Delegations", description = "Roles that others answer for"),
         (name = "Artifacts", description = "What was released and what was withdrawn"),
         (name = "Task", description = "How far a task has come"),
         (name = "Health", description = "For whoever runs this service")
     ),
     paths(
         bootstrap::get, bootstrap::post, settings::get, settings::put, artifacts::post, artifacts::post_delete,
-        artifacts::post_publish, tasks::get, health::live, health::ready
-    )
+        artifacts::post_publish, metadata::post, online::post, signing::get, signing::post, signing::post_delete,
+        delegations::post, delegations::put, delegations::post_delete, delegations::put_metadata,
+        tasks::get, health::live, health::ready
+    ),
+    components(schemas(Accepted, Refused, ValidationErrors))
 )]
 struct Api;
 
 #[derive(OpenApi)]
 #[openapi(tags((name = "Metadata files", description = "What clients of the repository read")), paths(published::get))]
 struct Published;
+
+/// What can happen to a request that has a body and makes a task.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "described alone: `Refusal` has the statuses")]
+pub(super) enum Submitted {
+    /// Accepted, durably
+    #[response(status = 202)]
+    Accepted(Accepted),
+    /// The repository is not in the state for it
+    #[response(status = 404)]
+    NotNow(Refused),
+    /// The body is too large
+    #[response(status = 413)]
+    TooLarge(Refused),
+    /// What was sent is wrong
+    #[response(status = 422)]
+    Wrong(ValidationErrors),
+    /// Not now: nothing was recorded, try again
+    #[response(status = 503)]
+    Unavailable(Refused),
+}
 
 /// A request that has faults.
 #[derive(Serialize, ToSchema)]
@@ -133,6 +162,26 @@ mod tests {
                 }
                 assert!(operation["requestBody"]["content"]["application/json"]["example"].is_object(), "{name}");
             }
+        }
+    }
+
+    #[test]
+    fn every_reference_leads_somewhere() {
+        fn references(value: &Value, found: &mut Vec<String>) {
+            match value {
+                Value::Object(members) => {
+                    found.extend(members.get("$ref").and_then(Value::as_str).map(str::to_owned));
+                    members.values().for_each(|value| references(value, found));
+                }
+                Value::Array(items) => items.iter().for_each(|value| references(value, found)),
+                _ => {}
+            }
+        }
+        let document: Value = serde_json::from_slice(&Document::of_api(&Disabled::default()).0).expect("json");
+        let mut found = Vec::new();
+        references(&document, &mut found);
+        for reference in found {
+            assert!(document.pointer(reference.trim_start_matches('#')).is_some(), "{reference} leads nowhere");
         }
     }
 

@@ -10,14 +10,14 @@ use utoipa::ToSchema;
 use super::{
     Api,
     body::{Bound, Cursor},
+    dry_run::{Preview, Run},
     error::Refusal,
     limits::MAX_EXPIRATION_DAYS,
-    openapi::{Refused, ValidationErrors},
-    reply::{Accepted, Submission},
+    openapi::{Refused, Submitted},
 };
 use crate::{
     store::settings::bootstrap::BOOTSTRAP_DEADLINE,
-    task::{ExpirationSettings, Job, TaskId, UpdateSettings},
+    task::{ExpirationSettings, Job, UpdateSettings},
 };
 
 /// Names of members that say where a private key is kept.
@@ -58,24 +58,18 @@ pub(super) async fn get(api: web::Data<Api>) -> Result<HttpResponse, Refusal> {
 /// Days by the name of the role, from the next signature on. Roles that the repository does not have, and root, are
 /// reported in the result of the task.
 #[utoipa::path(put, operation_id = "update_settings", path = "/api/v1/config/", tag = "Config",
+    params(("dry_run" = Option<bool>, Query, description = "Tell what would change, and change nothing")),
     request_body(content = UpdateSettings, example = json!({"settings": {"expiration": {"bins": 7, "timestamp": 1}}})),
-    responses(
-        (status = 202, description = "Accepted, durably", body = Accepted),
-        (status = 404, description = "There is no repository yet", body = Refused),
-        (status = 413, description = "The body is too large", body = Refused),
-        (status = 422, description = "What was sent is wrong", body = ValidationErrors),
-        (status = 503, description = "Not now: nothing was recorded, try again", body = Refused)))]
+    responses((status = 200, description = "With `dry_run`: what would change", body = Preview), Submitted))]
 pub(super) async fn put(
     api: web::Data<Api>,
     request: HttpRequest,
     payload: web::Payload,
 ) -> Result<HttpResponse, Refusal> {
+    let run = Run::of(&request)?;
     let (job, _place) = api.read(&request, payload, update).await?;
     api.bootstrapped(MISSING, REQUIRES).await?;
-    let task_id = TaskId::random();
-    api.publish(&task_id, &Job::UpdateSettings(job)).await?;
-    let data = Submission { artifacts: None, task_id, last_update: api.clock.now() };
-    Ok(Accepted::reply(data, "Settings successfully submitted."))
+    api.run(run, Job::UpdateSettings(job), "Settings successfully submitted.").await
 }
 
 /// The settings as the contract lists them: names and texts in lower case, without texts that say `none`.

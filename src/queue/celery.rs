@@ -259,8 +259,16 @@ pub(crate) mod recorded {
         serde_json::from_str(include_str!("../../tests/fixtures/broker-messages.json")).expect("the recording")
     }
 
-    /// The requests for which there is a job.
-    pub(crate) const JOBS: [&str; 4] = ["add_artifacts", "remove_artifacts", "update_settings", "bootstrap"];
+    /// The requests that are, as they came, the payload of the job of their name.
+    pub(crate) const JOBS: [&str; 7] = [
+        "add_artifacts",
+        "remove_artifacts",
+        "update_settings",
+        "bootstrap",
+        "metadata_update",
+        "sign_metadata",
+        "delete_sign_metadata",
+    ];
 }
 
 #[cfg(test)]

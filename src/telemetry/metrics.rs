@@ -21,8 +21,20 @@ use crate::clock::Clock;
 mod families;
 
 /// The kinds of tasks; what is not among them is counted as `other`.
-const KINDS: [&str; 6] =
-    ["bootstrap", "add_artifacts", "remove_artifacts", "publish_artifacts", "update_settings", "other"];
+const KINDS: [&str; 12] = [
+    "bootstrap",
+    "add_artifacts",
+    "remove_artifacts",
+    "publish_artifacts",
+    "update_settings",
+    "metadata_update",
+    "sign_metadata",
+    "delete_sign_metadata",
+    "metadata_delegation",
+    "publish_delegated_metadata",
+    "force_online_metadata_update",
+    "other",
+];
 const METHODS: [&str; 6] = ["GET", "HEAD", "POST", "PUT", "DELETE", "other"];
 
 const FRACTIONS: &[f64] =

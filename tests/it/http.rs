@@ -13,9 +13,16 @@ const RECORDED: &str = include_str!("../fixtures/validation-matrix.json");
 const DIFFERENT: &str = include_str!("../fixtures/validation-differences.json");
 
 /// The routes of the API with their methods, in the form that the contract writes them.
-const ROUTES: [(&str, &[Method]); 6] = [
+const ROUTES: [(&str, &[Method]); 13] = [
     ("/api/v1/bootstrap/", &[Method::GET, Method::POST]),
     ("/api/v1/config/", &[Method::GET, Method::PUT]),
+    ("/api/v1/metadata/", &[Method::POST]),
+    ("/api/v1/metadata/online", &[Method::POST]),
+    ("/api/v1/metadata/sign", &[Method::GET, Method::POST]),
+    ("/api/v1/metadata/sign/delete", &[Method::POST]),
+    ("/api/v1/delegations/", &[Method::POST, Method::PUT]),
+    ("/api/v1/delegations/delete", &[Method::POST]),
+    ("/api/v1/delegations/{role}/metadata", &[Method::PUT]),
     ("/api/v1/artifacts/", &[Method::POST]),
     ("/api/v1/artifacts/delete", &[Method::POST]),
     ("/api/v1/artifacts/publish/", &[Method::POST]),
@@ -111,6 +118,7 @@ pub(crate) async fn in_any_state(site: &Site<'_>) {
 
 async fn paths_have_both_forms(site: &Site<'_>) {
     for (path, methods) in ROUTES {
+        let path = path.replace("{role}", "release");
         let bare = path.trim_end_matches('/');
         for form in [bare.to_owned(), format!("{bare}/"), format!("/{bare}"), format!("/{bare}/")] {
             for method in methods {
@@ -130,7 +138,7 @@ async fn other_methods_are_refused(site: &Site<'_>) {
             if methods.contains(&method) {
                 continue;
             }
-            let response = site.send(method.clone(), path, None).await;
+            let response = site.send(method.clone(), &path.replace("{role}", "release"), None).await;
             assert_eq!(response.status(), StatusCode::METHOD_NOT_ALLOWED, "{method} {path}");
             let allowed: Vec<&str> = methods.iter().map(Method::as_str).collect();
             assert_eq!(text(&response, header::ALLOW), allowed.join(", "));
