@@ -16,12 +16,17 @@ use super::{
 use crate::{
     store::{
         StoreError,
-        ledger::{Ledger, Repository},
-        settings::{self, BOOTSTRAP},
+        ledger::{
+            Ledger, NewRepository, Repository, RepositorySettings,
+            charter::{Charter, Chartered, Founding, Signing},
+        },
+        settings::{self, BOOTSTRAP, CHARTER_REVISION, SIGNING_EVENTS, bootstrap::Holder},
     },
     task::TaskId,
     telemetry::metrics::Metrics,
     tuf::{
+        event,
+        name::{RoleName, Version},
         root::Root,
         wire::{Metadata, MetadataError, RoleType},
     },
@@ -32,50 +37,135 @@ const INTERVAL: Duration = Duration::from_secs(2);
 /// How long the reporter may take to note what it has to do.
 const ASK_LIMIT: Duration = Duration::from_secs(5);
 
-/// Writes the settings of the repository, under the names of the contract. Does nothing before the first publication.
+/// Writes the settings of the repository, or of the one that waits for the signatures of its first root, under the names of the
+/// contract. Does nothing between the last of these signatures and the first publication.
 ///
 /// # Errors
 /// Those of the two stores; the next call writes everything again.
 pub async fn project(ledger: &dyn Ledger, settings: &dyn settings::Settings) -> Result<(), StoreError> {
-    if ledger.head().await?.is_none() {
-        return Ok(());
-    }
-    let Some(repository) = ledger.repository().await? else { return Ok(()) };
-    let fields = fields(&repository)
-        .map_err(|error| StoreError::Broken(format!("the ledger holds metadata that can't be read: {error}")))?;
+    // Before the ledger: what is projected of a founding that the ledger does not know was given up since.
+    let there = settings.all().await?;
+    let chartered = ledger.charter().await?;
+    let broken =
+        |error: MetadataError| StoreError::Broken(format!("the ledger holds metadata that can't be read: {error}"));
+    let mut fields = match ledger.repository().await? {
+        Some(_) if ledger.head().await?.is_none() => return Ok(()),
+        Some(repository) => of_repository(&repository, &chartered.charter).map_err(broken)?,
+        None => match &chartered.charter.founding {
+            Some(founding) => of_founding(founding, &chartered.charter).map_err(broken)?,
+            None => return give_up(settings, there).await,
+        },
+    };
+    fields.insert(CHARTER_REVISION.to_owned(), json!(chartered.revision));
+    fields.extend(outdated(&there, &fields));
     settings.put(fields).await
 }
 
-fn fields(repository: &Repository) -> Result<BTreeMap<String, Value>, MetadataError> {
+/// The settings of a founding that was given up become null, and a new bootstrap may be asked for.
+async fn give_up(settings: &dyn settings::Settings, there: BTreeMap<String, Value>) -> Result<(), StoreError> {
+    let Some(lock) = there.get(BOOTSTRAP).filter(|lock| Holder::founding(lock).is_some()) else { return Ok(()) };
+    let mut fields = outdated(&there, &BTreeMap::new());
+    fields.remove(BOOTSTRAP);
+    if !fields.is_empty() {
+        settings.put(fields).await?;
+    }
+    // The last: until then another look finds it again.
+    settings.swap(BOOTSTRAP, lock, Value::Null).await.map(drop)
+}
+
+/// Nulls for those projected settings that do not apply any more: fields are never deleted.
+fn outdated(there: &BTreeMap<String, Value>, fields: &BTreeMap<String, Value>) -> BTreeMap<String, Value> {
+    let gone =
+        there.iter().filter(|(name, value)| is_projected(name) && !value.is_null() && !fields.contains_key(*name));
+    gone.map(|(name, _)| (name.clone(), Value::Null)).collect()
+}
+
+/// Whether a setting is one of those that come from the ledger alone.
+fn is_projected(name: &str) -> bool {
+    let fixed = [
+        "NUMBER_OF_DELEGATED_BINS",
+        "BINS_LAYOUT",
+        "TARGETS_ONLINE_KEY",
+        "ONLINE_KEY",
+        "TRUSTED_ROOT",
+        "TRUSTED_TARGETS",
+        SIGNING_EVENTS,
+        CHARTER_REVISION,
+    ];
+    let endings = ["_EXPIRATION", "_THRESHOLD", "_NUM_KEYS", "_SIGNING"];
+    fixed.contains(&name) || endings.iter().any(|ending| name.ends_with(ending))
+}
+
+fn of_repository(repository: &Repository, charter: &Charter) -> Result<BTreeMap<String, Value>, MetadataError> {
     let metadata = Metadata::parse(&repository.root)?;
-    let root = Root::view(&metadata.signed)?;
-    let settings = &repository.settings;
+    let custom = charter.roles.iter().filter(|(_, role)| !role.retired).map(|(role, _)| role.as_str());
+    let mut fields = common(&repository.settings, custom, &metadata)?;
+    fields.extend(events(charter));
+    fields.insert("TRUSTED_ROOT".to_owned(), metadata.to_value());
+    if let Some(targets) = &repository.targets {
+        fields.insert("TRUSTED_TARGETS".to_owned(), Metadata::parse(targets)?.to_value());
+    }
+    fields.insert(BOOTSTRAP.to_owned(), json!(repository.task));
+    Ok(fields)
+}
+
+fn of_founding(founding: &Founding, charter: &Charter) -> Result<BTreeMap<String, Value>, MetadataError> {
+    let NewRepository { settings, root, custom, .. } = &founding.repository;
+    let mut fields = common(settings, custom.keys().map(RoleName::as_str), root)?;
+    fields.extend(events(charter));
+    fields.insert(BOOTSTRAP.to_owned(), Holder::founded_by(&founding.task));
+    Ok(fields)
+}
+
+/// What a repository has of settings whether it is published or not.
+fn common<'a>(
+    settings: &RepositorySettings,
+    custom: impl Iterator<Item = &'a str>,
+    root: &Metadata,
+) -> Result<BTreeMap<String, Value>, MetadataError> {
+    let view = Root::view(&root.signed)?;
     let mut fields = BTreeMap::new();
     let mut set = |name: &str, value: Value| fields.insert(name.to_owned(), value);
-    for (role, days) in &settings.expirations {
-        set(&format!("{}_EXPIRATION", role.to_uppercase()), json!(days));
+    let bins = settings.number_of_delegated_bins.map(|_| "bins");
+    for role in ["root", "targets", "snapshot", "timestamp"].into_iter().chain(bins).chain(custom) {
+        if let Some(days) = settings.expirations.get(role) {
+            set(&format!("{}_EXPIRATION", role.to_uppercase()), json!(days));
+        }
     }
-    for role in ["TARGETS", "SNAPSHOT", "TIMESTAMP", "BINS"] {
+    for role in ["TARGETS", "SNAPSHOT", "TIMESTAMP"].into_iter().chain(bins.map(|_| "BINS")) {
         set(&format!("{role}_THRESHOLD"), json!(1));
         set(&format!("{role}_NUM_KEYS"), json!(1));
     }
-    set("ROOT_THRESHOLD", json!(root.role(RoleType::Root).threshold));
-    set("ROOT_NUM_KEYS", json!(settings.root_num_keys));
-    set("NUMBER_OF_DELEGATED_BINS", json!(settings.number_of_delegated_bins));
-    set("BINS_LAYOUT", json!(settings.layout));
-    set("TARGETS_ONLINE_KEY", json!(true));
-    if let Some((id, key)) = root.online_key(RoleType::Timestamp) {
+    let of_root = view.role(RoleType::Root);
+    set("ROOT_THRESHOLD", json!(of_root.threshold));
+    let signatures =
+        if view.version == Version::FIRST { settings.root_num_keys as usize } else { root.signatures.len() };
+    set("ROOT_NUM_KEYS", json!(signatures));
+    if let Some(number) = settings.number_of_delegated_bins {
+        set("NUMBER_OF_DELEGATED_BINS", json!(number));
+        set("BINS_LAYOUT", json!(settings.layout));
+    }
+    let is_online = |role| Signing::of(&view.keys, view.role(role)) == Signing::Online;
+    set("TARGETS_ONLINE_KEY", json!(is_online(RoleType::Targets)));
+    if let Some((id, key)) = view.online_key(RoleType::Timestamp) {
         let mut key = key.raw.clone();
         key["keyid"] = json!(id);
         set("ONLINE_KEY", key);
     }
-    set("ROOT_SIGNING", Value::Null);
-    set("TRUSTED_ROOT", metadata.to_value());
-    if let Some(targets) = &repository.targets {
-        set("TRUSTED_TARGETS", Metadata::parse(targets)?.to_value());
-    }
-    set(BOOTSTRAP, json!(repository.task));
     Ok(fields)
+}
+
+/// What waits for signatures: the document of each role, and the names of the roles, which those of the settings do not tell.
+fn events(charter: &Charter) -> BTreeMap<String, Value> {
+    let collecting: BTreeMap<_, _> =
+        charter.events.iter().filter(|(_, event)| event.state == event::State::Collecting).collect();
+    let document = |role: &RoleName| collecting.get(role).map_or(Value::Null, |event| event.document.to_value());
+    let roles =
+        charter.roles.keys().cloned().chain([RoleName::root()]).chain(collecting.keys().map(|role| (*role).clone()));
+    let mut fields: BTreeMap<_, _> =
+        roles.map(|role| (format!("{}_SIGNING", role.as_str().to_uppercase()), document(&role))).collect();
+    fields.insert(SIGNING_EVENTS.to_owned(), json!(collecting.keys().collect::<Vec<_>>()));
+    fields
 }
 
 /// Write the settings anew.
@@ -88,7 +178,7 @@ pub struct Project;
 pub enum Seen {
     /// It is what the ledger says.
     Right,
-    /// The bootstrap of the ledger is not projected yet.
+    /// The bootstrap of the ledger, or its last signature, is not projected yet.
     Before,
     /// It is missing or wrong: what held it lost it.
     Lost,
@@ -98,7 +188,19 @@ pub enum Seen {
 pub fn compare(setting: &Value, task: &TaskId) -> Seen {
     match setting.as_str() {
         Some(text) if text == task.as_str() => Seen::Right,
-        Some(text) if text.strip_prefix("pre-") == Some(task.as_str()) => Seen::Before,
+        Some(_) => match Holder::read(setting) {
+            Holder::Waiting(waiting) | Holder::Taken(waiting) if waiting == *task => Seen::Before,
+            _ => Seen::Lost,
+        },
+        None => Seen::Lost,
+    }
+}
+
+/// The same while the first root waits for signatures.
+fn compare_founding(setting: &Value, task: &TaskId) -> Seen {
+    match Holder::read(setting) {
+        Holder::Waiting(waiting) if waiting == *task => Seen::Before,
+        _ if *setting == Holder::founded_by(task) => Seen::Right,
         _ => Seen::Lost,
     }
 }
@@ -130,18 +232,28 @@ struct Look {
 
 impl Look {
     async fn look(&self) -> Result<(), StoreError> {
-        let task = match self.created_by.get() {
-            Some(task) => task,
-            None => {
-                if self.ledger.head().await?.is_none() {
-                    return Ok(());
-                }
-                let Some(repository) = self.ledger.repository().await? else { return Ok(()) };
-                self.created_by.get_or_init(|| repository.task)
-            }
+        let created_by = match self.created_by.get() {
+            Some(task) => Some(task),
+            None if self.ledger.head().await?.is_none() => None,
+            None => match self.ledger.repository().await? {
+                Some(repository) => Some(self.created_by.get_or_init(|| repository.task)),
+                None => None,
+            },
         };
-        match compare(&self.settings.get(BOOTSTRAP).await?, task) {
-            Seen::Right => return Ok(()),
+        // In this order, as when they are projected.
+        let (lock, projected) = (self.settings.get(BOOTSTRAP).await?, self.settings.get(CHARTER_REVISION).await?);
+        let Chartered { revision, charter, .. } = self.ledger.charter().await?;
+        let seen = match (created_by, &charter.founding) {
+            (Some(task), _) => compare(&lock, task),
+            (None, Some(founding)) => compare_founding(&lock, &founding.task),
+            // A founding may have been given up.
+            (None, None) if Holder::founding(&lock).is_some() => Seen::Before,
+            (None, None) => return Ok(()),
+        };
+        match seen {
+            Seen::Right if projected == json!(revision) => return Ok(()),
+            // Of two workers the one that had read less wrote later, or the one that decided ended before it wrote.
+            Seen::Right => {}
             Seen::Before => {}
             Seen::Lost => {
                 // Before the settings are there again: if this process ends meanwhile, another look finds the loss.

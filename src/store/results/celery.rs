@@ -233,7 +233,7 @@ mod tests {
         );
         let roles_to_publish = vec!["bins-0".to_owned(), "bins-1".to_owned()];
         assert_eq!(
-            text(Progress::Running { roles_to_publish, missing: BTreeMap::new(), last_update: Timestamp::UNIX_EPOCH }),
+            text(Progress::Running { roles_to_publish, missing: [].into(), last_update: Timestamp::UNIX_EPOCH }),
             concat!(
                 r#"{"status": "RUNNING", "result": {"message": "Publishing", "last_update": {"__type__": "datetime", "#,
                 r#""__value__": "1970-01-01T00:00:00.000000+00:00"}, "details": {"published_roles": [], "#,

@@ -48,8 +48,16 @@ impl Holder {
         }
     }
 
-    /// The setting while the root of a bootstrap waits for signatures.
-    pub fn signing(task: &TaskId) -> Value {
+    /// The task of which the first root waits for signatures, `None` when none does.
+    pub fn founding(lock: &Value) -> Option<TaskId> {
+        match (Self::read(lock), lock.as_str()?.strip_prefix("signing-")) {
+            (Self::Taken(task), Some(_)) => Some(task),
+            _ => None,
+        }
+    }
+
+    /// The setting while the first root waits for signatures.
+    pub fn founded_by(task: &TaskId) -> Value {
         format!("signing-{task}").into()
     }
 

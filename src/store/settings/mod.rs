@@ -17,6 +17,12 @@ pub mod sqlite;
 /// The name of the setting that tells the state of the bootstrap.
 pub const BOOTSTRAP: &str = "BOOTSTRAP";
 
+/// The name of the setting that lists the roles that wait for signatures, by their real names.
+pub const SIGNING_EVENTS: &str = "SIGNING_EVENTS";
+
+/// The name of the setting that tells which charter of the ledger is projected.
+pub const CHARTER_REVISION: &str = "CHARTER_REVISION";
+
 /// The settings of the repository, projected from the ledger by the workers and read by the API.
 ///
 /// What a backend promises: fields are written one by one, so that two writers of different fields never undo each
