@@ -32,4 +32,9 @@ impl Placement {
         let named = self.roles.iter().find(|(_, scope)| scope.contains(path, ""));
         named.map(|(role, _)| role.clone()).or_else(|| self.bins.map(|bins| bins.role_for(path)))
     }
+
+    /// The bin of this path, whatever role comes before it.
+    pub fn bin_for(&self, path: &ArtifactPath) -> Option<RoleName> {
+        self.bins.map(|bins| bins.role_for(path))
+    }
 }

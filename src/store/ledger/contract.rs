@@ -21,6 +21,10 @@ use crate::{
     },
 };
 
+mod decisions;
+mod people;
+mod roots;
+
 /// Runs the suite; `make` gives an empty ledger each time.
 pub(crate) async fn all<L: Ledger + 'static>(mut make: impl AsyncFnMut() -> L) {
     a_new_ledger_is_empty(&make().await).await;
@@ -41,6 +45,9 @@ pub(crate) async fn all<L: Ledger + 'static>(mut make: impl AsyncFnMut() -> L) {
     a_release_in_a_call_takes_what_was_held_before_it(&make().await).await;
     a_repository_can_be_created_and_used_in_one_call(&make().await).await;
     what_was_recorded_comes_back_as_it_was(&make().await).await;
+    decisions::all(&mut make).await;
+    people::all(&mut make).await;
+    roots::all(&mut make).await;
 }
 
 pub(super) fn now() -> Timestamp {

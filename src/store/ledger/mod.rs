@@ -27,7 +27,10 @@ use crate::{
 pub mod charter;
 #[cfg(test)]
 pub(crate) mod contract;
+mod moving;
 pub mod postgres;
+mod settle;
+pub mod shape;
 pub mod sqlite;
 mod staging;
 mod stored;
@@ -45,7 +48,9 @@ mod stored;
 /// - The charter changes only by [`amend`](Ledger::amend) and [`commit`](Ledger::commit), and its revision grows with every change. A plan that
 ///   was made on another revision is lost too.
 /// - Staged changes of a role that people sign wait, in no plan, until an event of the role that has them is complete and
-///   is committed.
+///   is committed. Staged changes of any role with a complete event are for the plan after the one that publishes it.
+/// - A task that waits for a round or a root never waits in vain: a plan is made for it even if there is nothing else to publish.
+/// - An artifact that moves is listed by its new role before the old one stops to list it.
 /// - Costs grow with what is asked for and with the number of roles, never with the number of artifacts stored.
 #[async_trait]
 pub trait Ledger: Send + Sync {
@@ -74,7 +79,9 @@ pub trait Ledger: Send + Sync {
 
     /// Records a decision, if the charter is the one that it was made on.
     ///
-    /// A task that is known already is left as it is: then nothing changes, whatever the charter is.
+    /// A task that is known already is left as it is: then nothing changes, whatever the charter is. A change that changes nothing leaves
+    /// the revision as it is. The versions of new events are given out; a role whose event goes without a successor is due.
+    /// [`StoreError::Broken`] for a new role that was there before, and for a second repository.
     async fn amend(&self, amendment: Amendment, now: Timestamp) -> Result<Amended, StoreError>;
 
     /// The roles of which people are to sign a new version: those that they sign, that have no complete event, and that have staged
@@ -84,7 +91,8 @@ pub trait Ledger: Send + Sync {
     /// The tasks that wait until people have signed `role`, the oldest first, at most `limit`.
     async fn waiting(&self, role: &RoleName, limit: usize) -> Result<Vec<TaskId>, StoreError>;
 
-    /// Those of these roles whose scope has the path of an artifact that some role lists as published. This reads all paths.
+    /// Those of these roles whose scope has the path of an artifact that some role lists as published, of those that are not deleted.
+    /// This reads all paths.
     async fn covering(&self, scopes: Vec<(RoleName, Scope)>) -> Result<BTreeSet<RoleName>, StoreError>;
 
     /// What these roles list as published, each in the order of the paths.
@@ -95,10 +103,13 @@ pub trait Ledger: Send + Sync {
 
     /// Makes the publication of a plan the head: the moment from which on it is what clients see.
     /// Its changes are applied, and the tasks of which nothing is left to publish are finished.
+    ///
+    /// What a signed role lists is what its document says from now on; other roles stop to list those paths of it that are its own, and
+    /// those that it removed. Delegations that become effective change the placement: artifacts are moved as [`amend`](Ledger::amend) does it.
     async fn commit(&self, plan: &Plan, publication: Publication, now: Timestamp) -> Result<Head, StoreError>;
 
     /// Finishes the youngest task that stages a change of `role` up to `through`, as refused for this reason, and drops all
-    /// of its changes. `None` when there is none.
+    /// of its changes, those that wait for people too. `None` when there is none.
     async fn refuse(
         &self,
         role: &RoleName,
@@ -116,8 +127,8 @@ pub trait Ledger: Send + Sync {
     /// Reports the tasks that finished since this time once more: what held the reports may have lost them.
     async fn report_again(&self, since: Timestamp) -> Result<(), StoreError>;
 
-    /// When the published roles expire, by name; all hash bins together are `bins`, with the first of them. Root is signed
-    /// by people and not among them.
+    /// When the published roles expire, by name; all hash bins together are `bins`, with the first of them. Root is
+    /// not among them, nor is what was deleted.
     async fn expiries(&self) -> Result<BTreeMap<String, Timestamp>, StoreError>;
 }
 

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use super::{NewRepository, Visibility, Work};
+use super::{NewRepository, Visibility, Work, charter::Signing};
 use crate::{
+    store::StoreError,
     task::{Outcome, Progress, TaskId},
     tuf::{
         info::Info,
@@ -19,7 +20,12 @@ pub(super) trait Known {
     type Error;
     /// The task that created the repository, if there is one.
     fn repository(&self) -> Result<Option<TaskId>, Self::Error>;
-    /// Whether the path is listed, as soon as everything that was asked for before is published.
+    /// The bootstrap that waits for signatures, if there is one.
+    fn founding(&self) -> Result<Option<TaskId>, Self::Error> {
+        Ok(None)
+    }
+    /// Whether the path is listed, as soon as everything that was asked for before is published. Changes by which a move removes
+    /// an artifact from the role that listed it before say nothing of that.
     fn lists(&self, role: &RoleName, path: &ArtifactPath) -> Result<bool, Self::Error>;
     /// The roles of the changes that are held back.
     fn held_roles(&self) -> Result<BTreeSet<String>, Self::Error>;
@@ -51,6 +57,19 @@ pub(super) enum Effect {
     SetExpirations(BTreeMap<String, u32>),
 }
 
+/// Makes sure that artifacts were placed by the placement that is the current one.
+///
+/// # Errors
+/// [`StoreError::Lost`] when they were not.
+pub(super) fn check_placement(work: &Work, current: i64) -> Result<(), StoreError> {
+    match work {
+        Work::Add { placement, .. } | Work::Remove { placement, .. } if *placement != current => {
+            Err(StoreError::Lost(format!("artifacts are placed by placement {current}, not {placement}")))
+        }
+        _ => Ok(()),
+    }
+}
+
 impl Record {
     fn finished(outcome: Outcome) -> Self {
         Self { progress: Progress::Finished(outcome), roles: BTreeSet::new(), effect: Effect::Nothing }
@@ -63,13 +82,19 @@ pub(super) fn record<K: Known>(known: &K, task: &TaskId, work: Work, now: Timest
     let repository = known.repository()?;
     Ok(match work {
         Work::Nothing { progress, .. } => Record { progress, roles: BTreeSet::new(), effect: Effect::Nothing },
-        Work::Create(new) => match repository {
-            Some(other) => Record::finished(Outcome::refused(action, format!("Bootstrap state is {other}"), now)),
-            None => Record {
-                progress: Progress::Finished(Outcome::bootstrapped(task.as_str(), &new.notes, now)),
-                roles: new.roles.iter().map(|role| role.to_string()).collect(),
-                effect: Effect::Create(new),
-            },
+        Work::Create(new) => match (repository, known.founding()?) {
+            (Some(other), _) => Record::finished(Outcome::refused(action, format!("Bootstrap state is {other}"), now)),
+            (None, Some(other)) => {
+                Record::finished(Outcome::refused(action, format!("Bootstrap state is signing-{other}"), now))
+            }
+            (None, None) => {
+                let online = |role: &&RoleName| new.custom.get(*role) != Some(&Signing::Offline);
+                Record {
+                    progress: Progress::Finished(Outcome::bootstrapped(task.as_str(), &new.notes, now)),
+                    roles: new.roles.iter().filter(online).map(|role| role.to_string()).collect(),
+                    effect: Effect::Create(new),
+                }
+            }
         },
         _ if repository.is_none() => {
             Record::finished(Outcome::refused(action, "it requires a finished bootstrap", now))
