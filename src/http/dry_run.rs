@@ -1,12 +1,21 @@
 //! `?dry_run=true`: what a change would do, told without doing it.
 
+use std::collections::BTreeMap;
+
 use actix_web::{HttpRequest, HttpResponse, web};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::{Api, error::Refusal, fault::Fault, lax};
-use crate::task::Job;
+use super::{Api, error::Refusal, fault::Fault, lax, pending::Names};
+use crate::{
+    task::{DelegationAction, Job},
+    tuf::preview::{self, Published},
+};
+
+/// What the name of a setting ends with that has the days for which a role is valid; before it is the role, in upper case.
+const EXPIRATION: &str = "_EXPIRATION";
 
 /// Whether a request changes something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,9 +29,10 @@ pub(super) enum Run {
 /// What would change.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Preview {
-    /// What would change, by names that each action has.
+    /// `changes` by role; `failed` are the roles for which it can't be done, `problems` what stops the whole request. A root also has `missing`, the
+    /// signatures that it would wait for, and `signed_again`, the roles that would be published with it.
     #[schema(value_type = Object)]
-    data: Map<String, Value>,
+    data: Value,
     /// A sentence for people.
     #[schema(example = "Dry run: nothing was changed.")]
     message: &'static str,
@@ -58,11 +68,45 @@ impl Api {
         match run {
             Run::Real => self.submit(job, message).await,
             Run::Dry => {
-                let data = Map::new();
+                let (settings, now) = (self.settings.all().await?, self.clock.now());
+                let told = web::block(move || preview(&job, &settings, now)).await.map_err(|_| Refusal::Broken)?;
+                // A repository is there, but not what is known of it: a worker is about to write it.
+                let data = told.ok_or(Refusal::Unreadable("settings"))?;
                 Ok(HttpResponse::Ok().json(Preview { data, message: "Dry run: nothing was changed." }))
             }
         }
     }
+}
+
+/// What a job would change, `None` when the settings don't have what is published.
+fn preview(job: &Job, settings: &BTreeMap<String, Value>, now: Timestamp) -> Option<Value> {
+    let expirations = expirations(settings);
+    if let Job::UpdateSettings(update) = job {
+        return Some(preview::expirations(&expirations, &update.settings.expiration));
+    }
+    let trusted = |name| settings.get(name).filter(|document| document["signed"].is_object());
+    let (root, targets) = (trusted("TRUSTED_ROOT")?, trusted("TRUSTED_TARGETS")?);
+    let published = Published { root, targets, expirations: &expirations };
+    match job {
+        Job::MetadataUpdate(update) => {
+            Some(preview::root(published, update.metadata.get("root").unwrap_or(&Value::Null), now))
+        }
+        Job::MetadataDelegation(change) => Some(match change.action {
+            DelegationAction::Add => preview::added(published, &change.delegations),
+            DelegationAction::Update => preview::updated(published, &change.delegations),
+            DelegationAction::Delete => preview::deleted(published, &change.delegations),
+        }),
+        _ => None,
+    }
+}
+
+fn expirations(settings: &BTreeMap<String, Value>) -> BTreeMap<String, u32> {
+    let names = Names::of(settings);
+    let days = settings.iter().filter_map(|(setting, days)| {
+        let days = u32::try_from(days.as_u64()?).ok()?;
+        Some((names.real(setting.strip_suffix(EXPIRATION)?), days))
+    });
+    days.collect()
 }
 
 #[cfg(test)]

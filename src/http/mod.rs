@@ -259,4 +259,6 @@ async fn mark(
 }
 
 #[cfg(test)]
+mod asked;
+#[cfg(test)]
 mod matrix;

@@ -45,23 +45,36 @@ pub(super) fn pending(settings: &BTreeMap<String, Value>) -> Map<String, Value> 
     found
 }
 
-/// Settings of which nobody tells the real names: they are those of the delegated roles. A setting is only taken for a document
-/// when it is one, so that the settings of a role such as `signing-team` are none.
+/// Settings of which nobody tells the real names. A setting is only taken for a document when it is one, so that the settings of a role such
+/// as `signing-team` are none.
 fn unnamed(settings: &BTreeMap<String, Value>) -> Map<String, Value> {
-    let delegated = |of: &str, pointer: &str| {
-        let roles = settings.get(of).and_then(|value| value.pointer(pointer)).and_then(Value::as_array);
-        roles.into_iter().flatten().filter_map(|role| role["name"].as_str()).map(|name| (name.to_uppercase(), name))
-    };
-    let names: BTreeMap<String, &str> = delegated("DELEGATIONS", "/roles")
-        .chain(delegated("TRUSTED_TARGETS", "/signed/delegations/roles"))
-        .chain([("ROOT".to_owned(), "root")])
-        .collect();
+    let names = Names::of(settings);
     let waiting = settings.iter().filter_map(|(setting, value)| {
         let role = setting.strip_suffix(SUFFIX).filter(|_| waits(value))?;
-        let name = names.get(role).map_or_else(|| role.to_lowercase(), |name| (*name).to_owned());
-        Some((name, value.clone()))
+        Some((names.real(role), value.clone()))
     });
     waiting.collect()
+}
+
+/// The real names of roles by those that settings have, which are in upper case.
+pub(super) struct Names<'a>(BTreeMap<String, &'a str>);
+
+impl<'a> Names<'a> {
+    /// Those of the roles that are delegated to. The names of all others are in lower case.
+    pub(super) fn of(settings: &'a BTreeMap<String, Value>) -> Self {
+        let delegated = |of: &str, pointer: &str| {
+            let roles = settings.get(of).and_then(|value| value.pointer(pointer)).and_then(Value::as_array);
+            roles.into_iter().flatten().filter_map(|role| role["name"].as_str())
+        };
+        let first = delegated("DELEGATIONS", "/roles");
+        let names = first.chain(delegated("TRUSTED_TARGETS", "/signed/delegations/roles"));
+        Self(names.map(|name| (name.to_uppercase(), name)).collect())
+    }
+
+    /// The real name.
+    pub(super) fn real(&self, role: &str) -> String {
+        self.0.get(role).map_or_else(|| role.to_lowercase(), |name| (*name).to_owned())
+    }
 }
 
 fn document<'a>(settings: &'a BTreeMap<String, Value>, setting: &str) -> Option<&'a Value> {
