@@ -114,13 +114,22 @@ impl Checker {
         let mut artifacts = BTreeMap::new();
         for role in delegated(&self::signed(&targets)) {
             let meta = &listed[format!("{role}.json")];
+            if meta.is_null() && waits_for_people(&self::signed(&targets), &role) {
+                continue;
+            }
             assert!(meta.is_object(), "snapshot does not list {role}");
             let bytes = self.referred(&role, meta);
             let name = RoleName::parse(&role).expect("a delegated role has a good name");
             trusted.update_delegated(&name, &RoleName::targets(), &bytes, now).expect("a delegated role is good");
             let Value::Object(found) = self::signed(&bytes)["targets"].take() else { panic!("{role} has no targets") };
-            artifacts.extend(found);
-            versions.insert(role, version(meta));
+            for (path, info) in found {
+                // Who is asked first answers.
+                artifacts.entry(path).or_insert(info);
+            }
+        }
+        for (file, meta) in listed.as_object().expect("snapshot lists files") {
+            // What was listed once is listed for ever (TUF §5.5.5), whether it is delegated or not.
+            versions.insert(file.trim_end_matches(".json").to_owned(), version(meta));
         }
         State { timestamp, versions, artifacts }
     }
@@ -145,6 +154,21 @@ impl Checker {
 
 fn is_versioned(name: &str) -> bool {
     name.ends_with(".json") && name.split_once('.').is_some_and(|(version, _)| version.parse::<u64>().is_ok())
+}
+
+/// Whether people must sign this role: until they have for the first time, there is nothing of it.
+fn waits_for_people(targets: &Value, role: &str) -> bool {
+    let delegations = &targets["delegations"];
+    let roles = delegations["roles"].as_array();
+    let role = roles.and_then(|roles| roles.iter().find(|found| found["name"] == *role));
+    role.is_some_and(|role| {
+        let keyids = role["keyids"].as_array().expect("a role has keys");
+        let is_online = |id: &&Value| {
+            let id = id.as_str().expect("an id is text");
+            delegations["keys"][id]["x-rstuf-online-key-uri"].is_string()
+        };
+        (keyids.iter().filter(is_online).count() as u64) < role["threshold"].as_u64().expect("a role has a threshold")
+    })
 }
 
 fn signed(bytes: &[u8]) -> Value {

@@ -8,6 +8,9 @@ use std::{
 
 use super::api::Api;
 
+/// For how long the online keys of a root that was replaced go on to sign.
+pub(crate) const ROTATION_GRACE_SECONDS: &str = "3";
+
 /// The service as it runs somewhere, with a directory that is its test's own.
 pub(crate) trait Deployment {
     /// Everything of this deployment is below it; removed in the end.
@@ -35,6 +38,11 @@ pub(crate) trait Deployment {
     /// The REST API.
     fn api(&self) -> Api {
         Api::at(&self.url())
+    }
+
+    /// All APIs that there are.
+    fn all_apis(&self) -> Vec<Api> {
+        vec![self.api()]
     }
 }
 

@@ -12,7 +12,7 @@ use tokio::sync::{Mutex, MutexGuard};
 use super::{
     api::{Api, client_builder},
     daemon::Daemon,
-    deployment::{Deployment, lasting_port},
+    deployment::{Deployment, ROTATION_GRACE_SECONDS, lasting_port},
     mount::Mount,
     server::{program, temporary_directory},
     services::{Addresses, Private},
@@ -167,6 +167,7 @@ impl Fleet {
             ("RSTUF_STORAGE_BACKEND", "LocalStorage".to_owned()),
             ("RSTUF_LOCAL_STORAGE_BACKEND_PATH", text(&self.bucket())),
             ("RSTUF_ONLINE_KEY_DIR", text(&self.keys())),
+            ("RSTUF_ROTATION_GRACE", ROTATION_GRACE_SECONDS.to_owned()),
         ]
     }
 
@@ -193,11 +194,6 @@ impl Fleet {
                 member.wait_until_ready().await;
             }
         }
-    }
-
-    /// The APIs.
-    pub(crate) fn all_apis(&self) -> Vec<Api> {
-        self.apis.iter().map(|api| Api::at(&api.url)).collect()
     }
 
     /// Where the web server has the artifacts, for who puts them into the directory `www/artifacts`.
@@ -257,6 +253,10 @@ impl Deployment for Fleet {
 
     fn metadata_url(&self) -> String {
         format!("{}/metadata/", self.web.url())
+    }
+
+    fn all_apis(&self) -> Vec<Api> {
+        self.apis.iter().map(|api| Api::at(&api.url)).collect()
     }
 }
 

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use super::{
     daemon::Daemon,
-    deployment::{Deployment, lasting_port},
+    deployment::{Deployment, ROTATION_GRACE_SECONDS, lasting_port},
 };
 
 /// A server with its directory. It is killed, and the directory removed, when this is dropped.
@@ -140,5 +140,6 @@ fn data(directory: &Path) -> PathBuf {
 fn standalone(data: &Path, listen: &str) -> Command {
     let mut command = program();
     command.arg("standalone").arg("--data-dir").arg(data).args(["--listen", listen]).stdin(Stdio::null());
+    command.env("RSTUF_ROTATION_GRACE", ROTATION_GRACE_SECONDS);
     command
 }

@@ -130,6 +130,27 @@ impl Program {
         self.agree(&command("watch", repository, json!({ "paths": paths })));
     }
 
+    /// From now on the watch is to find these paths, each time.
+    pub(crate) fn expect(&mut self, paths: &[&str]) {
+        self.agree(&json!({ "do": "expect", "paths": paths }));
+    }
+
+    /// From now on it need not find these any more.
+    pub(crate) fn forget(&mut self, paths: &[&str]) {
+        self.agree(&json!({ "do": "forget", "paths": paths }));
+    }
+
+    /// What a client that keeps what it learns in `cache` finds under these paths, null where it finds nothing.
+    pub(crate) fn find_again(
+        &mut self,
+        repository: &Repository<impl Deployment>,
+        cache: &Path,
+        paths: &[&str],
+    ) -> BTreeMap<String, Value> {
+        let found = self.agree(&command("find", repository, json!({ "paths": paths, "cache": cache })));
+        serde_json::from_value(found).expect("the judge answers with an object")
+    }
+
     /// Ends the watch, and tells what these clients have seen.
     pub(crate) fn rest(&mut self) -> Watch {
         serde_json::from_value(self.agree(&json!({ "do": "rest" }))).expect("the judge answers with a report")

@@ -9,6 +9,9 @@ Every command has "do", and names a repository by "url" (where its metadata is) 
     serve, "directory"               → {"ok": "http://127.0.0.1:…"}, the files of a directory, until this program ends
     watch, "paths"                   → {"ok": null}, and from now on a client with a cache and new ones take turns to
                                        refresh and to look one of the paths up
+    expect, "paths"                  → {"ok": null}, and from now on the watch takes it for a refusal when one of these
+                                       is not found, too
+    forget, "paths"                  → {"ok": null}, and it does no longer, with lookups that began before included
     rest                             → {"ok": {"refreshed": …, "unreachable": …, "refused": [text, …]}}, what the watch
                                        has seen, and its end
 
@@ -134,6 +137,8 @@ class Watch:
     def __init__(self, command):
         self.repository = Repository(command)
         self.paths = itertools.cycle(command["paths"])
+        self.expected = []
+        self.turns = 0
         self.over = threading.Event()
         self.refreshed = 0
         self.unreachable = 0
@@ -159,9 +164,15 @@ class Watch:
             self.refused.append(answer["refused"])
 
     def refresh(self, cache):
+        expected = list(self.expected)
+        self.turns += 1
         updater = self.repository.updater(cache)
         updater.refresh()
         updater.get_targetinfo(next(self.paths))
+        if expected:
+            path = expected[self.turns // 2 % len(expected)]
+            if updater.get_targetinfo(path) is None and path in self.expected:
+                raise LookupError(f"{path} is not found any more")
 
     def rest(self):
         self.over.set()
@@ -180,6 +191,12 @@ class Judge:
     def watch(self, command):
         self.watching = Watch(command)
 
+    def expect(self, command):
+        self.watching.expected = self.watching.expected + command["paths"]
+
+    def forget(self, command):
+        self.watching.expected = [path for path in self.watching.expected if path not in command["paths"]]
+
     def rest(self, _):
         return self.watching.rest()
 
@@ -190,6 +207,8 @@ class Judge:
             "download": download,
             "serve": serve,
             "watch": self.watch,
+            "expect": self.expect,
+            "forget": self.forget,
             "rest": self.rest,
         }
         return outcome(commands[command["do"]], command)
