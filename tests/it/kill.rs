@@ -192,7 +192,8 @@ impl Writer {
 }
 
 /// A generator whose seed is printed, and can be given as `RSTUF_TEST_SEED` to draw the same numbers again.
-fn seeded(what: &str) -> Rng {
+/// Random choices, which a seed in the environment repeats.
+pub(crate) fn seeded(what: &str) -> Rng {
     let seed = env::var("RSTUF_TEST_SEED")
         .map_or_else(|_| fastrand::u64(..), |seed| seed.parse().expect("a seed is a number"));
     say(&format!("{what}: RSTUF_TEST_SEED={seed}"));

@@ -17,6 +17,7 @@ mod http;
 mod kill;
 mod load;
 mod renewal;
+mod signing;
 mod stores;
 mod tls;
 mod worker;

@@ -7,3 +7,4 @@ mod faults;
 mod lifecycle;
 mod poison;
 mod publishers;
+mod signing;

@@ -34,6 +34,37 @@ pub(crate) struct RootPlan {
     pub(crate) online: [&'static str; 3],
 }
 
+/// A delegated role that is asked for.
+#[derive(Debug, Clone)]
+pub(crate) struct Role {
+    pub(crate) name: &'static str,
+    pub(crate) paths: Vec<&'static str>,
+    /// Whose keys; none for the online key of the repository.
+    pub(crate) keys: Vec<&'static str>,
+    pub(crate) threshold: u32,
+    pub(crate) days: i64,
+    pub(crate) terminating: bool,
+}
+
+impl Role {
+    /// A role that is signed by the online key of the repository.
+    pub(crate) fn online(name: &'static str, paths: &[&'static str]) -> Self {
+        Self { name, paths: paths.to_vec(), keys: Vec::new(), threshold: 1, days: 7, terminating: true }
+    }
+
+    /// The same, signed by so many of these.
+    #[must_use]
+    pub(crate) fn by(self, keys: &[&'static str], threshold: u32) -> Self {
+        Self { keys: keys.to_vec(), threshold, ..self }
+    }
+
+    /// The same, with others asked after it.
+    #[must_use]
+    pub(crate) fn passing_on(self) -> Self {
+        Self { terminating: false, ..self }
+    }
+}
+
 impl RootPlan {
     /// A first root of these people, with one online key.
     pub(crate) fn first(people: &[&'static str], threshold: u32, online: &'static str) -> Self {
@@ -84,6 +115,27 @@ impl People {
     pub(crate) fn keys(&self, names: &[&str]) -> Value {
         let keys = names.iter().map(|name| (self.id(name).to_owned(), self.keys[*name]["key"].clone()));
         Value::Object(keys.collect::<Map<_, _>>())
+    }
+
+    /// The keys and roles of delegations, as requests have them.
+    pub(crate) fn delegations(&self, roles: &[Role]) -> Value {
+        let mut names: Vec<_> = roles.iter().flat_map(|role| role.keys.iter().copied()).collect();
+        names.sort_unstable();
+        names.dedup();
+        let roles: Vec<_> = roles.iter().map(|role| self.role(role)).collect();
+        json!({ "keys": self.keys(&names), "roles": roles })
+    }
+
+    /// A role object of delegations.
+    pub(crate) fn role(&self, role: &Role) -> Value {
+        json!({
+            "name": role.name,
+            "terminating": role.terminating,
+            "keyids": role.keys.iter().map(|name| self.id(name)).collect::<Vec<_>>(),
+            "threshold": role.threshold,
+            "paths": role.paths,
+            "x-rstuf-expire-policy": role.days,
+        })
     }
 
     /// A root, unsigned.
