@@ -303,3 +303,6 @@ fn ahead(bucket: Option<Version>, ledger: Option<Version>) -> StoreError {
         text(ledger),
     ))
 }
+
+#[cfg(test)]
+mod tests;
