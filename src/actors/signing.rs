@@ -56,6 +56,9 @@ pub mod delegations;
 pub mod online;
 pub mod upload;
 
+#[cfg(test)]
+mod delegating;
+
 /// What a decision sees.
 #[derive(Debug, Clone)]
 pub struct State {

@@ -120,6 +120,17 @@ impl Delegations {
         }
     }
 
+    /// Whether a role answers for a path, no matter which others do.
+    pub fn covers(&self, role: &RoleName, path: &ArtifactPath) -> bool {
+        match &self.roles {
+            DelegatedRoles::Succinct(succinct) => succinct.role_for(path).is_some_and(|bin| bin.role == *role),
+            DelegatedRoles::Roles(roles) => self.by_name.get(role).is_some_and(|i| {
+                let hash = hex::encode(digest(&SHA256, path.as_str().as_bytes()));
+                roles[*i].scope.contains(path, &hash)
+            }),
+        }
+    }
+
     /// The roles that answer for a path, in the order in which they are asked.
     ///
     /// What comes after a terminating role is listed too: a search that honours it stops there.
@@ -228,6 +239,8 @@ mod tests {
         assert_eq!(asked("x/y"), [("b".into(), false), ("a".into(), true), ("c".into(), false)]);
         assert_eq!(asked("z"), [("a".into(), true)]);
         assert_eq!(asked("x/y/z"), []);
+        assert!(delegations.covers(&role("c"), &path("x/y")) && !delegations.covers(&role("b"), &path("z")));
+        assert!(!delegations.covers(&role("d"), &path("z")));
         assert_eq!(delegations.role(&role("a")).expect("a role").threshold, 1);
         assert_eq!(delegations.role(&role("d")), None);
     }
@@ -242,6 +255,8 @@ mod tests {
             assert!(bins.role(&role(name)).is_none(), "{name}");
         }
         assert!(succinct(32).role(&role("bins-ffffffff")).is_some());
+        let bin = bins.roles_for(&path("a")).swap_remove(0).role;
+        assert!(bins.covers(&bin, &path("a")) && !bins.covers(&role("targets"), &path("a")));
     }
 
     #[test]

@@ -4,6 +4,9 @@ use jiff::{SignedDuration, Timestamp, Unit};
 
 use super::name::{RoleName, Version};
 
+/// The longest that metadata can be valid, in days: a century.
+pub const MAX_DAYS: u32 = 36_500;
+
 /// When a file that is signed at `now` expires: in so many days, in whole seconds (TUF §4.2.1, `EXPIRES`).
 pub fn expires(now: Timestamp, days: u32) -> Timestamp {
     let day = SignedDuration::from_hours(24);

@@ -16,6 +16,7 @@ pub mod name;
 mod pattern;
 pub mod placement;
 pub mod plan;
+pub mod preview;
 pub mod root;
 pub mod snapshot;
 pub mod targets;

@@ -34,6 +34,12 @@ impl RoleKeys {
         let threshold = threshold.ok_or_else(|| MetadataError::field("threshold", "must be from 1 to 4294967295"))?;
         Ok(Self { keyids, threshold })
     }
+
+    /// Whether so many of them are online keys that nobody else has to sign.
+    pub fn is_reachable(&self, keys: &BTreeMap<KeyId, Key>) -> bool {
+        let online = self.keyids.iter().filter(|id| keys.get(*id).is_some_and(|key| key.online_uri().is_some()));
+        online.count() >= self.threshold as usize
+    }
 }
 
 /// Reads a `keys` member.

@@ -7,6 +7,8 @@ use serde_json::Value;
 
 use crate::task::{Artifact, UpdateSettings};
 
+pub(crate) use crate::tuf::expiry::MAX_DAYS as MAX_EXPIRATION_DAYS;
+
 /// Up to here every JSON implementation has exact integers.
 const MAX_LENGTH: u64 = 1 << 53;
 const MAX_HASHES: usize = 16;
@@ -14,8 +16,6 @@ const MAX_ALGORITHM_BYTES: usize = 64;
 const MAX_DIGITS: usize = 256;
 /// The levels of a `custom`. Parsers stop at 128 levels, of which the metadata around it has five.
 const MAX_LEVELS: usize = 100;
-/// The longest that a role can be valid, in days: a century.
-pub(crate) const MAX_EXPIRATION_DAYS: u32 = 36_500;
 
 /// Says what is wrong with an artifact.
 pub(crate) fn artifact(artifact: &Artifact) -> Result<(), &'static str> {

@@ -114,8 +114,7 @@ pub enum Signing {
 impl Signing {
     /// How a role with these keys is signed: online if so many of them can be reached as must sign.
     pub fn of(keys: &BTreeMap<KeyId, Key>, role: &RoleKeys) -> Self {
-        let reachable = role.keyids.iter().filter(|id| keys.get(*id).is_some_and(|key| key.online_uri().is_some()));
-        if reachable.count() >= role.threshold as usize { Self::Online } else { Self::Offline }
+        if role.is_reachable(keys) { Self::Online } else { Self::Offline }
     }
 }
 

@@ -7,7 +7,8 @@ use thiserror::Error;
 
 use super::DelegatedRole;
 use crate::tuf::{
-    bins::{Bins, NAME_PREFIX},
+    bins::{Bins, Layout, NAME_PREFIX},
+    expiry::MAX_DAYS,
     key::{Key, KeyError, key_id, legacy_key_id},
     member::{Members, MetadataError, object},
     name::{KeyId, MAX_ARTIFACT_PATH_BYTES, NameError, RoleName},
@@ -16,9 +17,6 @@ use crate::tuf::{
 
 /// The member of a role that tells for how many days its metadata is valid from each signature on.
 pub const EXPIRE_POLICY: &str = "x-rstuf-expire-policy";
-
-/// The most days that metadata may be valid.
-pub const MAX_DAYS: u32 = 36_500;
 
 /// What a repository has already.
 #[derive(Debug, Clone)]
@@ -150,6 +148,23 @@ pub enum Unreadable {
     /// A role without a name, or with that of another one that every repository has.
     #[error("Delegated roles cannot be empty or use top-level role names")]
     Names,
+    /// The repository has hash bins in a layout that takes no other roles.
+    #[error(
+        "Delegations already using hash-bins, cannot add custom roles: they are written as succinct_roles, beside which TUF \
+         allows no roles with names; a repository with bins of the layout path_hash_prefixes can have both"
+    )]
+    Succinct,
+}
+
+/// Makes sure that a repository with these hash bins can have roles with names.
+///
+/// # Errors
+/// [`Unreadable::Succinct`]: a `delegations` has either `succinct_roles` or `roles` (TUF §4.5).
+pub fn takes_roles(bins: Option<Bins>) -> Result<(), Unreadable> {
+    match bins.is_some_and(|bins| bins.layout() == Layout::Succinct) {
+        true => Err(Unreadable::Succinct),
+        false => Ok(()),
+    }
 }
 
 /// Reads `{"keys": {…}, "roles": […]}`: each role is checked by itself, in its order.
@@ -157,6 +172,7 @@ pub enum Unreadable {
 /// # Errors
 /// [`Unreadable`] when nothing of it can be done.
 pub fn read(payload: &Value, known: &Known<'_>) -> Result<Vec<Result<Proposal, Failed>>, Unreadable> {
+    takes_roles(known.bins)?;
     let (roles, mut seen) = (named(payload)?, BTreeSet::new());
     let empty = Map::new();
     let given = match payload.get("keys") {
@@ -253,12 +269,12 @@ fn days(value: &Value) -> Result<u32, Reason> {
     days.filter(|days| (1..=MAX_DAYS).contains(days)).ok_or(Reason::Days)
 }
 
-/// The key of this id. One that the repository has stays as it is.
+/// The key of this id. One that the repository has stays as it is; of the online key it is root that knows all.
 fn key(id: &KeyId, given: &Map<String, Value>, known: &Known<'_>) -> Result<Key, Reason> {
     let read = |value: &Value| Key::view(value).map_err(|error| Reason::KeyMember(id.clone(), error));
-    let there = known.delegations.get("keys").and_then(|keys| keys.get(id.as_str())).map(read).transpose()?;
-    let online = || known.online.filter(|(online, _)| *online == id).map(|(_, key)| key.clone());
-    let there = there.or_else(online);
+    let listed = known.delegations.get("keys").and_then(|keys| keys.get(id.as_str())).map(read).transpose()?;
+    let online = known.online.filter(|(online, _)| *online == id).map(|(_, key)| key.clone());
+    let there = online.or(listed);
     let new = given.get(id.as_str()).map(|value| {
         let mut value = value.clone();
         if let Value::Object(members) = &mut value {
@@ -309,7 +325,6 @@ fn differ(keys: &BTreeMap<KeyId, Key>) -> Result<(), Reason> {
 mod tests {
     use super::*;
     use crate::tuf::{
-        bins::Layout,
         delegation::change,
         key::ONLINE_KEY_URI,
         sample::{Signer, role},
