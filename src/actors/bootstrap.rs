@@ -372,11 +372,191 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::store::{
-        results::{DEFAULT_EXPIRY, sqlite::SqliteResults},
-        settings::sqlite::SqliteSettings,
-        shared::SharedDatabase,
+    use crate::{
+        actors::signing::sample::{after, before, details, online_key, refusal, root},
+        store::{
+            ledger::charter::Charter,
+            results::{DEFAULT_EXPIRY, sqlite::SqliteResults},
+            settings::sqlite::SqliteSettings,
+            shared::SharedDatabase,
+        },
+        tuf::{
+            delegation::Delegations,
+            key::key_id,
+            sample::{Signer, at, role, sign},
+        },
     };
+
+    /// A root of `a` and `b` that both must sign, with an online key.
+    struct Case {
+        a: Signer,
+        b: Signer,
+        online: Signer,
+    }
+
+    impl Case {
+        fn new() -> Self {
+            Self { a: Signer::new(), b: Signer::new(), online: Signer::new() }
+        }
+
+        fn root(&self) -> Value {
+            root(1, &[&self.a, &self.b], 2, &self.online)
+        }
+
+        fn signed(&self) -> Metadata {
+            sign(self.root(), &[&self.a, &self.b])
+        }
+
+        fn prepare(&self, root: &Metadata, more: Value) -> Result<NewRepository, String> {
+            let mut roles = json!({
+                "root": {"expiration": 365},
+                "targets": {"expiration": 30},
+                "snapshot": {"expiration": 1},
+                "timestamp": {"expiration": 1},
+            });
+            roles.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+            let payload = json!({"settings": {"roles": roles}, "metadata": {"root": root.to_value()}, "timeout": 300});
+            let bootstrap: Bootstrap = serde_json::from_value(payload).expect("a bootstrap");
+            prepare(&bootstrap, at(0)).map_err(|refusal| refusal.0)
+        }
+    }
+
+    fn bins(layout: &str) -> Value {
+        json!({"expiration": 7, "number_of_delegated_bins": 4, "layout": layout})
+    }
+
+    /// Roles: `auto` names no key, `dev` has a key of a person, `mixed` that and an online key, and both must sign.
+    fn custom(person: &Signer, online: &Signer) -> Value {
+        // With its address in it, so that its id says so too.
+        let (_, key) = online_key(online);
+        let id = key_id(&key).expect("an id");
+        let named = |name: &str, keyids: Value, threshold: u32| {
+            json!({
+                "name": name, "keyids": keyids, "threshold": threshold, "terminating": true, "paths": [format!("{name}/*")],
+            })
+        };
+        let mut mixed = named("mixed", json!([person.id(), id]), 2);
+        mixed["x-rstuf-expire-policy"] = json!(90);
+        json!({
+            "keys": {person.id().as_str(): person.key(), id.as_str(): key},
+            "roles": [named("auto", json!([]), 1), named("dev", json!([person.id()]), 1), mixed],
+        })
+    }
+
+    fn task(id: &str) -> TaskId {
+        TaskId::from_text(id)
+    }
+
+    #[test]
+    fn a_root_that_all_have_signed_founds_the_repository() {
+        let case = Case::new();
+        let new = case.prepare(&case.signed(), json!({"bins": bins("succinct")})).expect("prepared");
+        let decision = decide(&before(Charter::default()), &task("a"), &new, at(0));
+        assert_eq!(details(&decision)["bootstrap"], "Bootstrap finished a");
+        assert_eq!(decision.end, End::Visible);
+        assert_eq!(decision.change.create.as_deref(), Some(&new));
+        assert_eq!((new.roles.len(), new.custom.len(), new.settings.root_num_keys), (7, 0, 2));
+        assert_eq!(new.delegations["succinct_roles"]["keyids"], json!([case.online.id()]));
+    }
+
+    #[test]
+    fn a_root_that_lacks_signatures_waits_and_nobody_else_may_begin() {
+        let case = Case::new();
+        let root = sign(case.root(), &[&case.a]);
+        let new = case.prepare(&root, json!({"bins": bins("succinct")})).expect("prepared");
+        let state = before(Charter::default());
+        let decision = decide(&state, &task("a"), &new, at(0));
+        assert_eq!(details(&decision)["bootstrap"], "Root v1 is pending signature");
+        let missing = json!([{"authority": "root v1", "signatures": 1, "of": [case.b.id()]}]);
+        assert_eq!((&details(&decision)["missing"], decision.end), (&missing, End::Now));
+        let charter = decision.change.charter.clone().expect("changed");
+        assert_eq!(charter.founding, Some(Founding { task: task("a"), repository: new.clone() }));
+        assert_eq!(charter.events[&RoleName::root()].document, root);
+        let later = decide(&after(&state, &decision), &task("b"), &new, at(0));
+        assert_eq!(refusal(&later), "Bootstrap state is signing-a");
+        let there = crate::actors::signing::sample::state(&root, json!({}), Charter::default());
+        assert_eq!(refusal(&decide(&there, &task("b"), &new, at(0))), "Bootstrap state is boot");
+    }
+
+    #[test]
+    fn a_root_that_can_not_begin_a_repository_is_refused() {
+        let case = Case::new();
+        let refused = |root: &Metadata| case.prepare(root, json!({"bins": bins("succinct")})).expect_err("refused");
+        let unsigned = Metadata::unsigned(case.root());
+        assert_eq!(refused(&unsigned), "Metadata requires at least one valid signature");
+        let mut wrong = case.signed();
+        wrong.signatures[0].sig = case.b.sign(&unsigned).sig;
+        let fault = format!("key {}: the signature is not by this key over this content", case.a.id());
+        assert_eq!(refused(&wrong), format!("Bootstrap has invalid signature(s): {fault}"));
+        let second = sign(root(2, &[&case.a], 1, &case.online), &[&case.a]);
+        assert_eq!(refused(&second), "metadata.root: Expected root version 1 instead got version 2");
+        // B32
+        let mut expired = case.root();
+        expired["expires"] = json!("2026-11-21T00:00:00Z");
+        let why = "metadata.root: it expired at 2026-11-21T00:00:00Z, clients would refuse it";
+        assert_eq!(refused(&sign(expired, &[&case.a])), why);
+    }
+
+    #[test]
+    fn roles_with_names_are_delegated_in_their_order() {
+        let case = Case::new();
+        let (person, online) = (Signer::new(), Signer::new());
+        let new = case.prepare(&case.signed(), json!({"delegations": custom(&person, &online)})).expect("prepared");
+        let signing = [("auto", Signing::Online), ("dev", Signing::Offline), ("mixed", Signing::Offline)];
+        assert_eq!(new.custom, signing.map(|(name, signing)| (role(name), signing)).into());
+        let expirations = ["auto", "dev", "mixed", "bins"].map(|role| new.settings.expirations.get(role).copied());
+        assert_eq!(expirations, [Some(30), Some(30), Some(90), None]);
+        assert_eq!((new.roles.len(), new.settings.number_of_delegated_bins), (6, None));
+        let view = Delegations::view(&new.delegations).expect("delegations");
+        assert_eq!(view.role(&role("auto")).expect("a role").keyids, [case.online.id()]);
+        assert_eq!(view.keys.len(), 3);
+        assert_eq!(new.delegations["roles"][2]["x-rstuf-expire-policy"], 90);
+    }
+
+    #[test]
+    fn bins_take_what_roles_with_names_leave_where_the_layout_has_a_place_for_both() {
+        let case = Case::new();
+        let delegations = custom(&Signer::new(), &Signer::new());
+        let both = |layout| json!({"bins": bins(layout), "delegations": delegations});
+        let new = case.prepare(&case.signed(), both("path_hash_prefixes")).expect("prepared");
+        let names: Vec<_> =
+            new.delegations["roles"].as_array().expect("roles").iter().map(|role| &role["name"]).collect();
+        assert_eq!(names, ["auto", "dev", "mixed", "bins-0", "bins-1", "bins-2", "bins-3"]);
+        assert_eq!((new.roles.len(), new.custom.len()), (10, 3));
+        let refused = case.prepare(&case.signed(), both("succinct")).expect_err("refused");
+        let sentence = "Bootstrap cannot use both hash bin delegation and custom target delegations: ";
+        assert!(refused.starts_with(sentence) && refused.contains("TUF"), "{refused}");
+        let neither = case.prepare(&case.signed(), json!({})).expect_err("refused");
+        assert_eq!(neither, "settings.roles: one of 'bins' and 'delegations' must be set");
+    }
+
+    /// The API checks the same; another program may not.
+    #[test]
+    fn roles_that_can_not_be_are_refused() {
+        let case = Case::new();
+        let (person, online) = (Signer::new(), Signer::new());
+        let refused = |pointer: &str, value: Value| {
+            let mut delegations = custom(&person, &online);
+            *delegations.pointer_mut(pointer).expect("a member") = value;
+            case.prepare(&case.signed(), json!({"delegations": delegations})).expect_err(pointer)
+        };
+        let of = |what: &str| format!("settings.roles.delegations: {what}");
+        assert_eq!(refused("/roles/0/threshold", json!(2)), of("auto: If no keys assigned threshold must be 1"));
+        assert_eq!(
+            refused("/roles/1/name", json!("Root")),
+            of("Delegated roles cannot be empty or use top-level role names")
+        );
+        assert!(refused("/roles/1/name", json!("a/b")).starts_with(&of("a/b: ")));
+        assert!(refused("/roles/1/name", json!("AUTO")).starts_with(&of("AUTO: ")));
+        assert!(refused("/roles/1/name", json!("bins")).starts_with(&of("bins: ")));
+        assert!(refused("/roles/1/threshold", json!(2)).starts_with(&of("dev: threshold")));
+        assert!(refused("/roles/1/keyids", json!(["nobody"])).starts_with(&of("dev: key nobody")));
+        assert!(refused("/roles/1/paths", json!([""])).starts_with(&of("dev: paths")));
+        let days = "mixed: x-rstuf-expire-policy";
+        assert!(refused("/roles/2/x-rstuf-expire-policy", json!(0)).starts_with(&of(days)));
+        let key = format!("/keys/{}", person.id());
+        assert!(refused(&key, Signer::new().key()).starts_with(&of(&format!("dev: key {}", person.id()))));
+    }
 
     /// What a worker makes of the task `a` whose time is over at `deadline`, and what it leaves.
     async fn claimed(lock: Value, there: Value, known: Option<Progress>, deadline: i64) -> (Claimed, Value, Value) {

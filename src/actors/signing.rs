@@ -42,10 +42,12 @@ mod delegations;
 mod online;
 mod root;
 pub(super) mod rules;
-mod sign;
-mod stop;
-mod upload;
-pub(super) mod usable;
+#[cfg(test)]
+pub(super) mod sample;
+pub mod sign;
+pub mod stop;
+pub mod upload;
+mod usable;
 
 /// How often a decision is made anew because another one was quicker, before its delivery is tried again later.
 const TRIES: u32 = 16;

@@ -182,3 +182,209 @@ fn announcement(delegations: &Value, name: &RoleName) -> Result<Announced, Metad
     let named = |id: KeyId| Some((id.0.clone(), all?.get(&id.0)?.clone()));
     Ok(Announced { role, keys: keyids.into_iter().filter_map(named).collect() })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        actors::signing::sample::{after, before, bins, delegations, details, online_key, refusal, root, state},
+        store::ledger::charter::CustomRole,
+        tuf::{
+            name::Version,
+            sample::{Signer, at, role, sign, version},
+        },
+    };
+
+    /// A repository whose root `a` and `b` have signed.
+    struct Case {
+        a: Signer,
+        b: Signer,
+        online: Signer,
+        state: State,
+    }
+
+    impl Case {
+        fn new() -> Self {
+            let (a, b, online) = (Signer::new(), Signer::new(), Signer::new());
+            let trusted = sign(root(1, &[&a, &b], 2, &online), &[&a, &b]);
+            let state = state(&trusted, bins(&online), Charter::default());
+            Self { a, b, online, state }
+        }
+
+        /// Version 2 with the same keys.
+        fn next(&self) -> Value {
+            root(2, &[&self.a, &self.b], 2, &self.online)
+        }
+
+        fn update(&self, document: &Metadata) -> Decision {
+            post(&self.state, document, Rotation::Seamless)
+        }
+    }
+
+    fn post(state: &State, document: &Metadata, rotation: Rotation) -> Decision {
+        let metadata = [("root".to_owned(), document.to_value())].into_iter().collect();
+        decide(state, &MetadataUpdate { metadata, rotation }, at(0))
+    }
+
+    fn on_its_way(decision: &Decision) -> &NextRoot {
+        decision.change.charter.as_ref().and_then(|charter| charter.next_root.as_ref()).expect("a root on its way")
+    }
+
+    /// B27: it is passed on byte for byte, with what this program does not know.
+    #[test]
+    fn b27_a_root_that_all_have_signed_is_on_its_way_as_it_came() {
+        let case = Case::new();
+        let mut signed = case.next();
+        signed["keys"][case.a.id().as_str()]["keyid_hash_algorithms"] = json!(["sha256"]);
+        signed["x-more"] = json!({"b": 1, "a": [null]});
+        let mut document = sign(signed, &[&case.b, &case.a]);
+        document.extra.insert("x-outside".into(), json!(1));
+        let decision = case.update(&document);
+        assert_eq!((details(&decision), decision.end), (json!({"role": "root"}), End::Root(version(2))));
+        assert_eq!(decision.outcome.message, "Metadata Update Processed");
+        let next = on_its_way(&decision);
+        assert_eq!(next.root.to_bytes(), document.to_bytes());
+        assert_eq!((next.stage, &decision.change.due), (RootStage::Ready, &Due::None));
+        assert!(decision.change.delegations.is_none());
+        let later = refusal(&post(&after(&case.state, &decision), &document, Rotation::Seamless));
+        assert_eq!(later, "root v2 is on its way to clients: try again in a moment");
+    }
+
+    #[test]
+    fn a_root_that_lacks_signatures_waits_for_them() {
+        let case = Case::new();
+        let c = Signer::new();
+        let document = sign(root(2, &[&case.a, &c], 2, &case.online), &[&case.a]);
+        let decision = post(&case.state, &document, Rotation::Immediate);
+        assert_eq!((details(&decision)["role"].as_str(), decision.end), (Some("root"), End::Now));
+        assert_eq!(details(&decision)["update"], "Root v2 is pending signatures");
+        let missing = json!([
+            {"authority": "root v1", "signatures": 1, "of": [case.b.id()]},
+            {"authority": "root v2", "signatures": 1, "of": [c.id()]},
+        ]);
+        assert_eq!(details(&decision)["missing"], missing);
+        let charter = decision.change.charter.expect("changed");
+        assert_eq!((&charter.next_root, charter.rotation), (&None, Rotation::Immediate));
+        assert_eq!(charter.events[&RoleName::root()].document, document);
+    }
+
+    #[test]
+    fn b12_one_that_waits_is_replaced_and_cleared() {
+        let case = Case::new();
+        let waiting = after(&case.state, &case.update(&sign(case.next(), &[&case.a])));
+        let other = sign(root(2, &[&case.a, &case.b], 1, &case.online), &[&case.b]);
+        let replaced = post(&waiting, &other, Rotation::Seamless).change.charter.expect("changed");
+        assert_eq!(replaced.events[&RoleName::root()].document, other);
+        let full = sign(other.signed, &[&case.a, &case.b]);
+        let decision = post(&waiting, &full, Rotation::Seamless);
+        assert_eq!(on_its_way(&decision).root, full);
+        assert!(decision.change.charter.expect("changed").events.is_empty());
+    }
+
+    #[test]
+    fn the_same_root_by_another_person_keeps_the_first_signature() {
+        let case = Case::new();
+        let waiting = after(&case.state, &case.update(&sign(case.next(), &[&case.a])));
+        let decision = post(&waiting, &sign(case.next(), &[&case.b]), Rotation::Seamless);
+        assert_eq!(on_its_way(&decision).root.signatures.len(), 2);
+    }
+
+    #[test]
+    fn what_clients_would_refuse_is_refused() {
+        let case = Case::new();
+        let Case { a, b, online, .. } = &case;
+        let with = |pointer: &str, value: Value| {
+            let mut signed = case.next();
+            *signed.pointer_mut(pointer).expect("a member") = value;
+            refusal(&case.update(&sign(signed, &[a, b])))
+        };
+        let trust = |why: &str| format!("Failed to verify the trust: {why}");
+        assert_eq!(with("/version", json!(3)), trust("Expected root version 2 instead got version 3"));
+        assert_eq!(with("/version", json!(1)), trust("Expected root version 2 instead got version 1"));
+        assert_eq!(with("/_type", json!("targets")), trust("Expected 'root', got 'targets'"));
+        // B32
+        let expired = with("/expires", json!("2026-11-22T00:00:00Z"));
+        assert_eq!(expired, trust("it expired at 2026-11-22T00:00:00Z, clients would refuse it"));
+        let inconsistent = with("/consistent_snapshot", json!(false));
+        assert_eq!(inconsistent, trust("consistent_snapshot must be true, this service writes no other files"));
+        let impossible = with("/roles/root/threshold", json!(3));
+        assert_eq!(impossible, trust("root needs signatures of 3 keys, and 2 of its own can make any"));
+
+        let next = Metadata::unsigned(case.next());
+        assert_eq!(refusal(&case.update(&next)), trust("Metadata requires at least one valid signature"));
+        let mut wrong = sign(case.next(), &[a, b]);
+        wrong.signatures[1].sig = a.sign(&next).sig;
+        let fault = format!("key {}: the signature is not by this key over this content", b.id());
+        assert_eq!(refusal(&case.update(&wrong)), trust(&fault));
+        let strange = sign(case.next(), &[a, online]);
+        let fault = format!("key {}: the key is none of this role", online.id());
+        assert_eq!(refusal(&case.update(&strange)), trust(&fault));
+    }
+
+    #[test]
+    fn what_is_no_update_of_a_root_is_refused() {
+        let case = Case::new();
+        let decide = |state: &State, metadata: Value| {
+            let metadata = metadata.as_object().expect("an object").clone();
+            refusal(&decide(state, &MetadataUpdate { metadata, rotation: Rotation::Seamless }, at(0)))
+        };
+        let root = sign(case.next(), &[&case.a]).to_value();
+        for other in [json!({}), json!({"targets": root}), json!({"root": root, "targets": root})] {
+            assert_eq!(decide(&case.state, other), "Unsupported Metadata type");
+        }
+        let unready = before(Charter::default());
+        assert_eq!(decide(&unready, json!({"root": root})), "Metadata Update requires a completed bootstrap");
+        assert!(decide(&case.state, json!({"root": 1})).starts_with("Failed to verify the trust: metadata: "));
+    }
+
+    #[test]
+    fn another_online_key_is_announced_before_the_root_or_comes_with_it() {
+        let case = Case::new();
+        let online = Signer::new();
+        let document = sign(root(2, &[&case.a, &case.b], 2, &online), &[&case.a, &case.b]);
+        for (rotation, stage) in [(Rotation::Seamless, RootStage::Announced), (Rotation::Immediate, RootStage::Ready)] {
+            let decision = post(&case.state, &document, rotation);
+            assert_eq!((on_its_way(&decision).stage, on_its_way(&decision).rotation), (stage, rotation));
+            assert_eq!(decision.change.due, Due::All);
+            assert_eq!(decision.change.delegations, Some(bins(&online)));
+        }
+    }
+
+    #[test]
+    fn another_key_of_snapshot_alone_touches_no_bins() {
+        let case = Case::new();
+        let other = Signer::new();
+        let mut signed = case.next();
+        let (id, key) = online_key(&other);
+        signed["keys"][id.as_str()] = key;
+        signed["roles"]["snapshot"]["keyids"] = json!([id]);
+        let decision = case.update(&sign(signed, &[&case.a, &case.b]));
+        assert_eq!(on_its_way(&decision).stage, RootStage::Announced);
+        assert!(matches!(&decision.change.due, Due::Roles(roles) if roles.len() == 3));
+        assert!(decision.change.delegations.is_none());
+    }
+
+    #[test]
+    fn a_role_that_people_sign_too_gets_the_new_online_key_when_they_have() {
+        let mut case = Case::new();
+        let (person, online) = (Signer::new(), Signer::new());
+        let mixed = delegations(&[("dev", 2)], &[person.entry(), online_key(&case.online)]);
+        let own = CustomRole { signing: Signing::Offline, retired: false, announced: None };
+        case.state.repository.as_mut().expect("there").delegations = mixed.clone();
+        let charter = &mut case.state.chartered.charter;
+        charter.roles.insert(role("dev"), own);
+        let waiting = Metadata::unsigned(json!({}));
+        let state = Stands::Collecting;
+        let event = Event { document: waiting, version: Version::FIRST, state, through: 0 };
+        charter.events.insert(role("dev"), event);
+        let document = sign(root(2, &[&case.a, &case.b], 2, &online), &[&case.a, &case.b]);
+        let decision = case.update(&document);
+        assert_eq!(decision.change.delegations, Some(mixed));
+        let charter = decision.change.charter.expect("changed");
+        let announced = charter.roles[&role("dev")].announced.clone().expect("announced");
+        assert_eq!(announced.role["keyids"], json!([person.id(), online.id()]));
+        assert_eq!(announced.keys.len(), 2);
+        // What waits has a signature of the old key: it is drafted anew.
+        assert!(charter.events.is_empty());
+    }
+}
