@@ -9,6 +9,8 @@ pub(crate) mod offline;
 pub(crate) mod online;
 pub(crate) mod presigned;
 pub(crate) mod rotation;
+mod sequences;
+pub(crate) mod window;
 
 use crate::harness::server::Server;
 

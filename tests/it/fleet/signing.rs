@@ -2,8 +2,13 @@
 
 use crate::{
     harness::fleet::{Carrier, Fleet, Plan, Servers},
-    signing::{delegation, founding, mixed, nested, offline, presigned, rotation},
+    signing::{delegation, founding, mixed, nested, offline, presigned, rotation, window},
 };
+
+#[tokio::test]
+async fn no_client_fails_while_online_keys_are_replaced_and_publishers_killed() {
+    window::keys_are_replaced_and_publishers_killed(fleet().await).await;
+}
 
 async fn fleet() -> Fleet {
     Fleet::start(Plan { apis: 2, workers: 2, carrier: Carrier::Rabbitmq, servers: Servers::Shared }).await

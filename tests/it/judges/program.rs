@@ -140,6 +140,11 @@ impl Program {
         self.agree(&json!({ "do": "forget", "paths": paths }));
     }
 
+    /// How often the clients of the watch have accepted the repository so far.
+    pub(crate) fn seen(&mut self) -> u64 {
+        self.agree(&json!({ "do": "seen" })).as_u64().expect("the judge answers with a number")
+    }
+
     /// What a client that keeps what it learns in `cache` finds under these paths, null where it finds nothing.
     pub(crate) fn find_again(
         &mut self,

@@ -12,6 +12,7 @@ Every command has "do", and names a repository by "url" (where its metadata is) 
     expect, "paths"                  → {"ok": null}, and from now on the watch takes it for a refusal when one of these
                                        is not found, too
     forget, "paths"                  → {"ok": null}, and it does no longer, with lookups that began before included
+    seen                             → {"ok": 17}, how often the watch has accepted the repository so far
     rest                             → {"ok": {"refreshed": …, "unreachable": …, "refused": [text, …]}}, what the watch
                                        has seen, and its end
 
@@ -197,6 +198,9 @@ class Judge:
     def forget(self, command):
         self.watching.expected = [path for path in self.watching.expected if path not in command["paths"]]
 
+    def seen(self, _):
+        return self.watching.refreshed
+
     def rest(self, _):
         return self.watching.rest()
 
@@ -209,6 +213,7 @@ class Judge:
             "watch": self.watch,
             "expect": self.expect,
             "forget": self.forget,
+            "seen": self.seen,
             "rest": self.rest,
         }
         return outcome(commands[command["do"]], command)
