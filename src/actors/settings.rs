@@ -235,10 +235,10 @@ impl Look {
         let created_by = match self.created_by.get() {
             Some(task) => Some(task),
             None if self.ledger.head().await?.is_none() => None,
-            None => match self.ledger.repository().await? {
-                Some(repository) => Some(self.created_by.get_or_init(|| repository.task)),
-                None => None,
-            },
+            None => {
+                let repository = self.ledger.repository().await?;
+                repository.map(|repository| self.created_by.get_or_init(|| repository.task))
+            }
         };
         // In this order, as when they are projected.
         let (lock, projected) = (self.settings.get(BOOTSTRAP).await?, self.settings.get(CHARTER_REVISION).await?);
@@ -315,5 +315,138 @@ impl Handler<Project> for Settings {
             }
         };
         AtomicResponse::new(Box::pin(work.into_actor(self)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::{
+        store::{
+            ledger::{
+                charter::{Amended, Amendment, Change, CustomRole},
+                sqlite::SqliteLedger,
+            },
+            settings::{Settings as _, sqlite::SqliteSettings},
+            shared::SharedDatabase,
+        },
+        tuf::{
+            event::{Authority, Event},
+            sample::{self, Signer, role},
+        },
+    };
+
+    fn founding(task: &str, custom: &[&str]) -> (Founding, Event) {
+        let (a, b, online) = (Signer::new(), Signer::new(), Signer::new());
+        let root = sample::sign(sample::root(1, &[&a, &b], 2, &online), &[&a]);
+        let authority = Authority::root(&Root::view(&root.signed).expect("a root"));
+        let event = Event::open(root.clone(), &[authority], 0).expect("an event");
+        let settings = RepositorySettings {
+            expirations: ["root", "targets", "snapshot", "timestamp", "Docs"].map(|role| (role.to_owned(), 7)).into(),
+            number_of_delegated_bins: None,
+            layout: Default::default(),
+            root_num_keys: 1,
+        };
+        let repository = NewRepository {
+            settings,
+            delegations: json!({"keys": {}, "roles": []}),
+            notes: Vec::new(),
+            root,
+            roles: Vec::new(),
+            custom: custom.iter().map(|name| (role(name), Signing::Offline)).collect(),
+        };
+        (Founding { task: TaskId::from_text(task), repository }, event)
+    }
+
+    async fn amend(ledger: &SqliteLedger, change: impl FnOnce(&mut Charter)) {
+        let Chartered { revision, mut charter, .. } = ledger.charter().await.expect("read");
+        change(&mut charter);
+        let change = Change { charter: Some(charter), ..Change::default() };
+        let amendment = Amendment { base: revision, task: None, change };
+        let now = sample::at(0);
+        assert_eq!(ledger.amend(amendment, now).await.expect("amended"), Amended::Recorded);
+    }
+
+    #[actix::test]
+    async fn a_founding_is_projected_and_taken_back_when_it_is_given_up() {
+        let home = TempDir::new().expect("a directory");
+        let ledger = SqliteLedger::open(&home.path().join("ledger.db")).expect("the ledger opens");
+        let shared = SharedDatabase::open(home.path().join("shared.db")).expect("the shared database opens");
+        let settings = SqliteSettings::new(&shared);
+        settings.put([(BOOTSTRAP.to_owned(), json!("pre-7"))].into()).await.expect("put");
+        project(&ledger, &settings).await.expect("projected");
+        assert_eq!(settings.get(BOOTSTRAP).await.expect("read"), json!("pre-7"), "it waits for a worker");
+
+        let (founding, event) = founding("7", &["Docs"]);
+        let document = event.document.to_value();
+        amend(&ledger, |charter| {
+            charter.founding = Some(founding);
+            charter.events.insert(RoleName::root(), event);
+        })
+        .await;
+        // Twice, the second time after everything was lost.
+        for _ in 0..2 {
+            project(&ledger, &settings).await.expect("projected");
+            let all = settings.all().await.expect("read");
+            assert_eq!(all[BOOTSTRAP], json!("signing-7"));
+            assert_eq!(all["ROOT_SIGNING"], document);
+            assert_eq!((&all["DOCS_EXPIRATION"], &all["ROOT_THRESHOLD"]), (&json!(7), &json!(2)));
+            assert_eq!(all[SIGNING_EVENTS], json!(["root"]));
+            for absent in ["TRUSTED_ROOT", "TRUSTED_TARGETS", "NUMBER_OF_DELEGATED_BINS", "BINS_EXPIRATION"] {
+                assert!(all.get(absent).is_none_or(Value::is_null), "{absent}");
+            }
+            settings.put(all.into_keys().map(|name| (name, Value::Null)).collect()).await.expect("put");
+        }
+        project(&ledger, &settings).await.expect("projected");
+
+        amend(&ledger, |charter| *charter = Charter::default()).await;
+        project(&ledger, &settings).await.expect("projected");
+        let all = settings.all().await.expect("read");
+        assert!(all.values().all(Value::is_null), "{all:?}");
+    }
+
+    #[test]
+    fn events_are_told_by_the_names_of_the_settings_and_by_their_own() {
+        let (_, event) = founding("7", &[]);
+        let custom = CustomRole { signing: Signing::Offline, retired: false, announced: None };
+        let mut charter = Charter {
+            roles: ["Docs", "other"].map(|name| (role(name), custom.clone())).into(),
+            events: [(role("Docs"), event.clone())].into(),
+            ..Charter::default()
+        };
+        let fields = events(&charter);
+        assert_eq!(fields["DOCS_SIGNING"], event.document.to_value());
+        assert_eq!((&fields["OTHER_SIGNING"], &fields["ROOT_SIGNING"]), (&Value::Null, &Value::Null));
+        assert_eq!(fields[SIGNING_EVENTS], json!(["Docs"]));
+        charter.events.get_mut(&role("Docs")).expect("an event").state = event::State::Complete;
+        let fields = events(&charter);
+        assert_eq!((&fields["DOCS_SIGNING"], &fields[SIGNING_EVENTS]), (&Value::Null, &json!([])));
+    }
+
+    #[test]
+    fn what_does_not_apply_any_more_becomes_null() {
+        let there = [("GONE_EXPIRATION", json!(1)), ("GONE_SIGNING", json!({})), ("NULL_SIGNING", Value::Null)];
+        let there = there.into_iter().chain([("BOOTSTRAP_DEADLINE", json!("x")), ("ROOT_EXPIRATION", json!(1))]);
+        let there = there.map(|(name, value)| (name.to_owned(), value)).collect();
+        let fields = [("ROOT_EXPIRATION".to_owned(), json!(2))].into();
+        let expected = ["GONE_EXPIRATION", "GONE_SIGNING"].map(|name| (name.to_owned(), Value::Null));
+        assert_eq!(outdated(&there, &fields), expected.into());
+    }
+
+    #[test]
+    fn a_lock_tells_what_is_projected() {
+        let task = TaskId::from_text("7");
+        for (lock, of_repository, of_founding) in [
+            ("7", Seen::Right, Seen::Lost),
+            ("pre-7", Seen::Before, Seen::Before),
+            ("signing-7", Seen::Before, Seen::Right),
+            ("signing-8", Seen::Lost, Seen::Lost),
+        ] {
+            let lock = json!(lock);
+            assert_eq!((compare(&lock, &task), compare_founding(&lock, &task)), (of_repository, of_founding), "{lock}");
+        }
+        assert_eq!((compare(&Value::Null, &task), compare_founding(&Value::Null, &task)), (Seen::Lost, Seen::Lost));
     }
 }

@@ -210,7 +210,7 @@ mod tests {
     use actix_web::test::TestRequest;
 
     use super::*;
-    use crate::task::Outcome;
+    use crate::{task::Outcome, tuf::event::Missing};
 
     fn text(progress: Option<Progress>) -> String {
         serde_json::to_string(&status(TaskId::from_text("x"), progress)).expect("json")
@@ -234,6 +234,21 @@ mod tests {
                 r#"{"task_id":"x","state":"RUNNING","result":{"message":"Publishing","#,
                 r#""last_update":"2026-11-22T12:00:00.000000Z","#,
                 r#""details":{"published_roles":[],"roles_to_publish":"['bins-1', 'bins-0']"}}}"#
+            )
+        );
+        let missing = Missing { authority: "targets".to_owned(), signatures: 1, of: vec!["ann".to_owned()] };
+        let waiting = Progress::Running {
+            roles_to_publish: vec!["people".to_owned()],
+            missing: [("people".to_owned(), vec![missing])].into(),
+            last_update: noon(),
+        };
+        assert_eq!(
+            text(Some(waiting)),
+            concat!(
+                r#"{"task_id":"x","state":"RUNNING","result":{"message":"Publishing","#,
+                r#""last_update":"2026-11-22T12:00:00.000000Z","#,
+                r#""details":{"published_roles":[],"roles_to_publish":"['people']","#,
+                r#""missing":{"people":[{"authority":"targets","signatures":1,"of":["ann"]}]}}}}"#
             )
         );
         assert_eq!(

@@ -179,7 +179,7 @@ fn parse_python_list(text: &str) -> Option<Vec<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::redis::python::dumps;
+    use crate::{store::redis::python::dumps, tuf::event::Missing};
 
     fn read(document: &str) -> Option<Progress> {
         decode(&serde_json::from_str(document).expect("json"))
@@ -241,6 +241,19 @@ mod tests {
                 r#""task_id": "x"}"#
             )
         );
+    }
+
+    #[test]
+    fn who_is_missing_is_written_and_read_back() {
+        let missing = Missing { authority: "targets".into(), signatures: 1, of: vec!["ann".into()] };
+        let running = Progress::Running {
+            roles_to_publish: vec!["people".into()],
+            missing: [("people".into(), vec![missing])].into(),
+            last_update: Timestamp::UNIX_EPOCH,
+        };
+        let document = encode(&TaskId::from_text("x"), &running, Timestamp::UNIX_EPOCH);
+        assert_eq!(document["result"]["details"]["missing"]["people"][0]["of"], json!(["ann"]));
+        assert_eq!(decode(&document), Some(running));
     }
 
     #[test]
