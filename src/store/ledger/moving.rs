@@ -2,7 +2,7 @@
 //!
 //! The move of a published artifact is two staged changes that no task asked for: the new role adds it, the old one
 //! removes it. The old role removes it no earlier than the new one lists it; with a role that people sign that is when the version that they
-//! signed is committed.
+//! signed is committed. Until then whatever becomes of the path where it is listed is staged for the new role too, by no task.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -130,7 +130,7 @@ impl Ground<'_> {
             let adds = !pending.contains(&path) && there != Some(&info);
             if self.is_retired(&role) {
                 moves.forgotten.push((role, path.clone()));
-            } else if self.signing(&place) == Signing::Online || (there.is_some() && !adds) {
+            } else if self.signing(&place) == Signing::Online || there == Some(&info) {
                 moves.removals.push((role, path.clone()));
             }
             if adds {

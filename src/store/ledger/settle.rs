@@ -13,7 +13,7 @@ use crate::{
     store::StoreError,
     task::{Rotation, TaskId},
     tuf::{
-        event::Event,
+        event::{Event, State},
         expiry,
         key::ONLINE_KEY_URI,
         name::{ArtifactPath, RoleName, Version},
@@ -24,7 +24,7 @@ use crate::{
 /// The charter after a commit, and what follows from it.
 #[derive(Debug, PartialEq)]
 pub(super) struct Settled {
-    /// The charter. With delegations or without, when it is another one the revision grows.
+    /// The charter. When it is another one the revision grows, as it does with new delegations and a new root.
     pub charter: Charter,
     /// The root that is published: it replaces that of the repository and is part of the head.
     pub root: Option<(Version, Vec<u8>)>,
@@ -162,6 +162,15 @@ pub(super) fn drafted(before: &Charter, after: &Charter, now: Timestamp) -> Draf
     }
 }
 
+/// Drops the open events that have staged changes which their role lost, and says of which roles they were: these are due. `losers` have the
+/// first such change of each role.
+pub(super) fn drop_stale(charter: &mut Charter, losers: &BTreeMap<RoleName, i64>) -> Vec<RoleName> {
+    let is_stale = |role: &RoleName, event: &Event| {
+        event.state == State::Collecting && losers.get(role).is_some_and(|first| *first <= event.through)
+    };
+    charter.events.extract_if(.., |role, event| is_stale(role, event)).map(|(role, _)| role).collect()
+}
+
 /// When the document of an event is so old that people should sign a newer one instead.
 fn renew_at(role: &RoleName, event: &Event, now: Timestamp) -> Timestamp {
     let expires = event.document.signed["expires"].as_str().and_then(|text| parse_expires(text).ok());
@@ -184,7 +193,6 @@ mod tests {
         store::ledger::charter::{Announced, NextRoot, Signing},
         tuf::{
             change::Changes,
-            event::State,
             sample::{at, path, role, version},
         },
     };

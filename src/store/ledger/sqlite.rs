@@ -26,6 +26,8 @@ use crate::{
     },
 };
 
+mod charter;
+mod moves;
 mod read;
 mod requests;
 mod rounds;
@@ -96,7 +98,28 @@ impl Ledger for SqliteLedger {
         self.transaction(move |tx| rounds::plan(tx, now, limit)).await
     }
 
-    async fn artifacts(&self, roles: Vec<RoleName>) -> Result<Vec<Vec<(ArtifactPath, Info)>>, StoreError> {
+    async fn charter(&self) -> Result<Chartered, StoreError> {
+        self.read(read::charter).await
+    }
+
+    async fn amend(&self, amendment: Amendment, now: Timestamp) -> Result<Amended, StoreError> {
+        self.transaction(move |tx| charter::amend(tx, amendment, now)).await
+    }
+
+    async fn wanted(&self, now: Timestamp) -> Result<Vec<Wanted>, StoreError> {
+        self.transaction(move |tx| charter::wanted(tx, now)).await
+    }
+
+    async fn waiting(&self, role: &RoleName, limit: usize) -> Result<Vec<TaskId>, StoreError> {
+        let role = role.clone();
+        self.read(move |connection| read::waiting(connection, &role, limit)).await
+    }
+
+    async fn covering(&self, scopes: Vec<(RoleName, Scope)>) -> Result<BTreeSet<RoleName>, StoreError> {
+        self.read(move |connection| read::covering(connection, scopes)).await
+    }
+
+    async fn artifacts(&self, roles: Vec<RoleName>) -> Result<Vec<Vec<(ArtifactPath, Value)>>, StoreError> {
         self.read(move |connection| roles.iter().map(|role| read::artifacts(connection, role)).collect()).await
     }
 

@@ -4,6 +4,7 @@
 use jiff::Timestamp;
 use serde::{Serialize, de::DeserializeOwned};
 
+use super::charter::Signing;
 use crate::{
     store::StoreError,
     task::{Outcome, Progress},
@@ -25,9 +26,12 @@ pub(super) fn change(info: Option<&str>) -> Result<Change, StoreError> {
     })
 }
 
-/// Target information as it was stored.
-pub(super) fn info(text: &str) -> Result<Info, StoreError> {
-    Info::parse(text).map_err(|error| StoreError::Broken(format!("the ledger holds JSON of another form: {error}")))
+/// How a role is signed, as databases take it.
+pub(super) fn signing(signing: Signing) -> &'static str {
+    match signing {
+        Signing::Online => "online",
+        Signing::Offline => "offline",
+    }
 }
 
 /// The last version that was given out, 0 for none.

@@ -353,7 +353,7 @@ async fn what_was_announced_becomes_effective_with_its_first_version(ledger: &dy
 
 async fn artifacts_follow_what_becomes_effective(ledger: &dyn Ledger) {
     bootstrap(ledger, &[]).await;
-    add(ledger, "1", &[("docs/a", 1), ("docs/b", 1), ("c", 1)]).await;
+    add(ledger, "1", &[("docs/a", 1), ("docs/b", 1), ("docs/gone", 1), ("c", 1)]).await;
     publish(ledger).await;
     let bin = |text: &str| super::bins().role_for(&path(text)).to_string();
     // The role is announced, and what belongs to it is asked of people.
@@ -370,20 +370,24 @@ async fn artifacts_follow_what_becomes_effective(ledger: &dyn Ledger) {
     amend(ledger, None, change).await;
     // Nothing changes for clients meanwhile; who adds is placed where clients look now.
     assert!(plan(ledger).await.is_none());
-    add(ledger, "2", &[("docs/b", 2), ("docs/new", 2)]).await;
+    add(ledger, "2", &[("docs/b", 2)]).await;
+    remove(ledger, "3", &["docs/gone"]).await;
     publish(ledger).await;
-    assert!(ended(ledger).await["2"]);
+    let told = ended(ledger).await;
+    assert!(told["2"] && told["3"]);
     assert_eq!(listed(ledger, &bin("docs/a")).await["docs/a"], json!(1));
     sign(ledger).await;
+    add(ledger, "4", &[("docs/a", 3), ("docs/new", 2)]).await;
     let round = plan(ledger).await.expect("a plan");
     commit(ledger, &round).await.expect("committed");
-    // What the signed version has is listed there, all else stays where it is until people have signed it too.
-    assert_eq!(listed(ledger, "docs").await["docs/a"], json!(1));
+    assert_eq!(listed(ledger, "docs").await, lengths(&[("docs/a", 1), ("docs/b", 2)]));
     publish(ledger).await;
-    assert_eq!(listed(ledger, &bin("docs/a")).await.get("docs/a"), None);
+    // What people have not signed stays where it is until they have.
+    assert_eq!(listed(ledger, &bin("docs/b")).await.get("docs/b"), None);
+    assert_eq!(listed(ledger, &bin("docs/a")).await["docs/a"], json!(3));
     assert_eq!(listed(ledger, &bin("docs/new")).await["docs/new"], json!(2));
     sign_and_publish(ledger).await;
-    assert_eq!(listed(ledger, "docs").await, lengths(&[("docs/a", 1), ("docs/b", 2), ("docs/new", 2)]));
+    assert_eq!(listed(ledger, "docs").await, lengths(&[("docs/a", 3), ("docs/b", 2), ("docs/new", 2)]));
     for text in ["docs/a", "docs/b", "docs/new"] {
         assert_eq!(listed(ledger, &bin(text)).await.get(text), None, "{text}");
     }

@@ -1,6 +1,6 @@
 //! What is asked of the ledger without changing it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, types::FromSqlError};
@@ -10,12 +10,13 @@ use crate::{
         StoreError,
         ledger::{
             Ended, Head, Repository, RepositorySettings,
-            stored::{ended, from_json, info, path, role, time, version},
+            charter::Chartered,
+            stored::{ended, from_json, path, role, time, version},
         },
     },
     task::TaskId,
     tuf::{
-        info::Info,
+        delegation::Scope,
         name::{ArtifactPath, RoleName},
         snapshot::MetaFile,
     },
@@ -42,13 +43,53 @@ pub(super) fn repository(connection: &Connection) -> Result<Option<Repository>, 
 }
 
 pub(super) fn head(connection: &Connection) -> Result<Option<Head>, StoreError> {
-    let row = connection
-        .query_row("select sequence, timestamp_version, timestamp from head", [], |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
-        })
-        .optional()?;
-    row.map(|(sequence, number, timestamp)| Ok(Head { sequence, version: version(number)?, timestamp, root: None }))
-        .transpose()
+    let sql = "select sequence, timestamp_version, timestamp, root_version, root from head";
+    let mut query = connection.prepare_cached(sql)?;
+    let mut rows = query.query([])?;
+    let Some(row) = rows.next()? else { return Ok(None) };
+    let root: Option<(i64, Vec<u8>)> = row.get::<_, Option<i64>>(3)?.zip(row.get(4)?);
+    Ok(Some(Head {
+        sequence: row.get(0)?,
+        version: version(row.get(1)?)?,
+        timestamp: row.get(2)?,
+        root: root.map(|(number, bytes)| Ok::<_, StoreError>((version(number)?, bytes))).transpose()?,
+    }))
+}
+
+pub(super) fn charter(connection: &Connection) -> Result<Chartered, StoreError> {
+    let mut query = connection.prepare_cached("select revision, placement, charter from charter")?;
+    let mut rows = query.query([])?;
+    let row = rows.next()?.ok_or_else(|| StoreError::Broken("the ledger has no charter".into()))?;
+    let charter = from_json(row.get_ref(2)?.as_str().map_err(unexpected)?)?;
+    Ok(Chartered { revision: row.get(0)?, placement: row.get(1)?, charter })
+}
+
+pub(super) fn waiting(connection: &Connection, name: &RoleName, limit: usize) -> Result<Vec<TaskId>, StoreError> {
+    let mut query = connection.prepare_cached(
+        "select task_id from staged where role = (select id from roles where name = ?1) and waits = 1 and task_id <> ''
+         group by task_id order by min(sequence) limit ?2",
+    )?;
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let tasks: Result<_, _> =
+        query.query_map((name.as_str(), limit), |row| row.get::<_, String>(0).map(TaskId::from_text))?.collect();
+    Ok(tasks?)
+}
+
+pub(super) fn covering(
+    connection: &Connection,
+    mut scopes: Vec<(RoleName, Scope)>,
+) -> Result<BTreeSet<RoleName>, StoreError> {
+    let mut query = connection
+        .prepare_cached("select path from artifacts join roles on roles.id = artifacts.role where retired = 0")?;
+    let mut rows = query.query([])?;
+    let mut covering = BTreeSet::new();
+    while !scopes.is_empty()
+        && let Some(row) = rows.next()?
+    {
+        let path = path(row.get_ref(0)?.as_str().map_err(unexpected)?)?;
+        covering.extend(scopes.extract_if(.., |(_, scope)| scope.has(&path)).map(|(role, _)| role));
+    }
+    Ok(covering)
 }
 
 pub(super) fn artifacts(connection: &Connection, role: &RoleName) -> Result<Vec<(ArtifactPath, Info)>, StoreError> {
@@ -102,7 +143,7 @@ pub(super) fn unreported(connection: &Connection, through: i64, limit: usize) ->
 pub(super) fn expiries(connection: &Connection) -> Result<BTreeMap<String, Timestamp>, StoreError> {
     let mut query = connection.prepare_cached(
         "select case when name like 'bins-%' then 'bins' else name end as role, min(expires_at) from roles
-         where version > 0 and expires_at is not null group by role",
+         where version > 0 and retired = 0 and expires_at is not null group by role",
     )?;
     let mut rows = query.query([])?;
     let mut expiries = BTreeMap::new();
@@ -114,6 +155,6 @@ pub(super) fn expiries(connection: &Connection) -> Result<BTreeMap<String, Times
     Ok(expiries)
 }
 
-fn unexpected(error: FromSqlError) -> StoreError {
+pub(super) fn unexpected(error: FromSqlError) -> StoreError {
     StoreError::Broken(format!("the ledger holds a value of another type: {error}"))
 }

@@ -5,14 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension, Transaction, params};
 
-use super::read;
+use super::{charter, read};
 use crate::{
     store::{
         StoreError,
         ledger::{
             NewRepository, Request, Visibility,
+            charter::Signing,
+            settle,
             staging::{self, Effect, Known},
-            stored::{ended, to_json},
+            stored::{self, ended, to_json},
         },
     },
     task::{Progress, TaskId},
@@ -28,11 +30,18 @@ pub(super) fn stage(tx: &Transaction<'_>, request: Request, now: Timestamp) -> R
     if let Some(progress) = recorded(tx, &task, now)? {
         return Ok((task, progress));
     }
+    let placement: i64 = tx.prepare_cached("select placement from charter")?.query_row([], |row| row.get(0))?;
+    staging::check_placement(&work, placement)?;
     let action = work.action();
     let record = staging::record(&Ledger(tx), &task, work, now)?;
     match record.effect {
         Effect::Nothing => {}
-        Effect::Create(new) => create(tx, &task, &new)?,
+        Effect::Create(new) => {
+            let mut chartered = read::charter(tx)?;
+            settle::found(&mut chartered.charter, &new);
+            create(tx, &task, &new)?;
+            charter::write(tx, &chartered.charter)?;
+        }
         Effect::Change(Visibility::NextRound, changes) => stage_changes(tx, &task, changes)?,
         Effect::Change(Visibility::Held, changes) => hold_changes(tx, changes)?,
         Effect::Release => release(tx, &task)?,
@@ -78,14 +87,16 @@ fn recorded(tx: &Transaction<'_>, task: &TaskId, now: Timestamp) -> Result<Optio
     }
 }
 
-fn create(tx: &Transaction<'_>, task: &TaskId, new: &NewRepository) -> Result<(), StoreError> {
+/// Records a new repository, but for the charter.
+pub(super) fn create(tx: &Transaction<'_>, task: &TaskId, new: &NewRepository) -> Result<(), StoreError> {
     tx.execute(
         "insert into repository (id, task_id, settings, delegations, root) values (1, ?1, ?2, ?3, ?4)",
         params![task.as_str(), to_json(&new.settings)?, to_json(&new.delegations)?, new.root.to_bytes()],
     )?;
-    let mut insert = tx.prepare("insert into roles (name) values (?1)")?;
+    let mut insert = tx.prepare("insert into roles (name, signing) values (?1, ?2)")?;
     for role in &new.roles {
-        insert.execute([role.as_str()])?;
+        let signing = new.custom.get(role).copied().unwrap_or(Signing::Online);
+        insert.execute([role.as_str(), stored::signing(signing)])?;
     }
     Ok(())
 }
@@ -95,9 +106,18 @@ type NewChanges = Vec<(RoleName, ArtifactPath, Option<Info>)>;
 /// Puts changes behind all that are staged. What is held back for the same path is older, so it is dropped.
 fn stage_changes(tx: &Transaction<'_>, task: &TaskId, changes: NewChanges) -> Result<(), StoreError> {
     let something_is_held: bool = tx.query_row("select exists (select 1 from held)", [], |row| row.get(0))?;
+    let something_moves: bool = tx
+        .prepare_cached("select exists (select 1 from staged where task_id = '' and waits = 1)")?
+        .query_row([], |row| row.get(0))?;
     let mut drop_held = tx.prepare_cached("delete from held where path = ?1")?;
+    // An artifact that waits for people to list it is still listed elsewhere: they are to sign what it is by then.
+    let mut follow = tx.prepare_cached(
+        "insert into staged (task_id, role, path, info, waits) select distinct '', role, path, ?3, 1 from staged
+         where path = ?2 and task_id = '' and waits = 1 and role <> (select id from roles where name = ?1)",
+    )?;
     let mut insert = tx.prepare_cached(
-        "insert into staged (task_id, role, path, info) values (?1, (select id from roles where name = ?2), ?3, ?4)",
+        "insert into staged (task_id, role, path, info, waits) values (?1, (select id from roles where name = ?2), ?3, ?4,
+         (select signing = 'offline' from roles where name = ?2))",
     )?;
     for (role, path, info) in changes {
         if something_is_held {
@@ -105,6 +125,9 @@ fn stage_changes(tx: &Transaction<'_>, task: &TaskId, changes: NewChanges) -> Re
         }
         let info = info.as_ref().map(Info::json);
         insert.execute(params![task.as_str(), role.as_str(), path.as_str(), info])?;
+        if something_moves {
+            follow.execute(params![role.as_str(), path.as_str(), info])?;
+        }
     }
     Ok(())
 }
@@ -121,13 +144,25 @@ fn hold_changes(tx: &Transaction<'_>, changes: NewChanges) -> Result<(), StoreEr
 }
 
 fn release(tx: &Transaction<'_>, task: &TaskId) -> Result<(), StoreError> {
-    let sql = "insert into staged (task_id, role, path, info) select ?1, role, path, info from held order by path";
-    tx.execute(sql, [task.as_str()])?;
+    tx.execute(
+        "insert into staged (task_id, role, path, info, waits) select ?1, role, path, info, signing = 'offline'
+         from held join roles on roles.id = held.role order by path",
+        [task.as_str()],
+    )?;
     tx.execute("delete from held", [])?;
     Ok(())
 }
 
 fn set_expirations(tx: &Transaction<'_>, days: BTreeMap<String, u32>) -> Result<(), StoreError> {
+    if !days.is_empty() {
+        change_expirations(tx, days)?;
+        tx.execute("update charter set revision = revision + 1", [])?;
+    }
+    Ok(())
+}
+
+/// Changes or adds expirations; the revision is for the caller to count.
+pub(super) fn change_expirations(tx: &Transaction<'_>, days: BTreeMap<String, u32>) -> Result<(), StoreError> {
     let Some(mut settings) = read::settings(tx)? else { return Ok(()) };
     settings.expirations.extend(days);
     tx.execute("update repository set settings = ?1", [to_json(&settings)?])?;
@@ -146,10 +181,16 @@ impl Known for Ledger<'_> {
         Ok(task.map(TaskId::from_text))
     }
 
+    fn founding(&self) -> Result<Option<TaskId>, StoreError> {
+        Ok(read::charter(self.0)?.charter.founding.map(|founding| founding.task))
+    }
+
     fn lists(&self, role: &RoleName, path: &ArtifactPath) -> Result<bool, StoreError> {
         // The youngest statement about the path counts: what is held back is younger than what is staged.
         let mut held = self.0.prepare_cached("select info is not null from held where path = ?1")?;
-        let sql = "select info is not null from staged where path = ?1 order by sequence desc limit 1";
+        // A removal of no task says that one role does not list it any more, and nothing of the role that does.
+        let sql = "select info is not null from staged where path = ?1 and not (task_id = '' and info is null)
+                   order by sequence desc limit 1";
         let mut staged = self.0.prepare_cached(sql)?;
         for query in [&mut held, &mut staged] {
             if let Some(lists) = query.query_row([path.as_str()], |row| row.get(0)).optional()? {

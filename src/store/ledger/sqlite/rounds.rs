@@ -5,40 +5,55 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension, Transaction, params};
 
-use super::read;
+use super::{moves, read};
 use crate::{
     store::{
         StoreError,
         ledger::{
             Head, Plan, Planned, Publication,
+            charter::{Charter, Chartered},
+            moving::Ground,
+            settle,
+            shape::{self, Shape},
             stored::{self, PLAN_BYTES, number, optional_version, path, role, to_json},
         },
     },
     task::{Outcome, Progress, TaskId},
     tuf::{
         change::{self, Change, Changes, Staged},
+        delegation::Delegations,
         name::{RoleName, Version},
-        plan::{cascade, next_version},
+        placement::Placement,
+        plan::next_version,
     },
 };
 
 pub(super) fn plan(tx: &Transaction<'_>, now: Timestamp, limit: usize) -> Result<Planned, StoreError> {
     let base = read::head(tx)?.map_or(0, |head| head.sequence);
-    let (through, changes) = staged(tx, limit)?;
+    let Chartered { revision, charter, .. } = read::charter(tx)?;
+    let complete = to_json(&shape::complete(&charter).map(|(role, _)| role).collect::<Vec<_>>())?;
+    let (through, changes) = staged(tx, &complete, limit)?;
     let mut given_out: BTreeMap<RoleName, Option<Version>> = due(tx, now)?;
-    let touched: BTreeSet<RoleName> = changes.keys().chain(given_out.keys()).cloned().collect();
+    let mut touched: BTreeSet<RoleName> = changes.keys().chain(given_out.keys()).cloned().collect();
+    if is_awaited(tx)? {
+        touched.insert(RoleName::timestamp());
+    }
+    let delegations = shape::announces(&charter).then(|| read::repository(tx)).transpose()?.flatten();
+    let shape = Shape::of(&charter, touched, delegations.as_ref().map(|repository| &repository.delegations));
 
     let mut roles = Vec::new();
     let mut ask = tx.prepare_cached("select given_out from roles where name = ?1")?;
     let mut give = tx.prepare_cached("update roles set given_out = ?2 where name = ?1")?;
-    for name in cascade(&touched) {
-        let last = match given_out.remove(&name) {
-            Some(last) => last,
-            None => optional_version(ask.query_row([name.as_str()], |row| row.get(0))?)?,
+    for (name, own) in shape.roles {
+        let version = match (own, given_out.remove(&name)) {
+            (Some(own), _) => own,
+            (None, Some(last)) => next_version(last),
+            (None, None) => next_version(optional_version(ask.query_row([name.as_str()], |row| row.get(0))?)?),
         };
-        let next = next_version(last);
-        give.execute(params![name.as_str(), number(next)])?;
-        roles.push((name, next));
+        if own.is_none() {
+            give.execute(params![name.as_str(), number(version)])?;
+        }
+        roles.push((name, version));
     }
     let Some((_, timestamp)) = roles.last() else { return Ok(Planned::Nothing) };
     tx.execute(
@@ -48,22 +63,24 @@ pub(super) fn plan(tx: &Transaction<'_>, now: Timestamp, limit: usize) -> Result
     Ok(Planned::Round(Plan {
         id: tx.last_insert_rowid(),
         base,
+        revision,
         through,
         changes,
         roles,
-        revision: 0,
-        signed: BTreeMap::new(),
-        delegations: None,
-        root: None,
+        signed: shape.signed,
+        delegations: shape.delegations,
+        root: shape.root,
     }))
 }
 
-/// The oldest staged changes, merged, and the sequence of the last of them.
-fn staged(tx: &Transaction<'_>, limit: usize) -> Result<(i64, Changes), StoreError> {
+/// The oldest staged changes that wait for nobody, merged, and the sequence of the last of them. Those of `complete` roles, a JSON list, are
+/// left for later.
+fn staged(tx: &Transaction<'_>, complete: &str, limit: usize) -> Result<(i64, Changes), StoreError> {
     let mut query = tx.prepare_cached(
-        "select sequence, name, path, info from staged join roles on roles.id = staged.role order by sequence limit ?1",
+        "select sequence, name, path, info from staged indexed by staged_ready join roles on roles.id = staged.role
+         where waits = 0 and name not in (select value from json_each(?2)) order by sequence limit ?1",
     )?;
-    let mut rows = query.query([i64::try_from(limit).unwrap_or(i64::MAX)])?;
+    let mut rows = query.query(params![i64::try_from(limit).unwrap_or(i64::MAX), complete])?;
     let mut through = 0;
     let mut staged = Vec::new();
     let mut bytes = 0;
@@ -81,13 +98,24 @@ fn staged(tx: &Transaction<'_>, limit: usize) -> Result<(i64, Changes), StoreErr
 
 /// The roles that are due, with the last version that was given out.
 fn due(tx: &Transaction<'_>, now: Timestamp) -> Result<BTreeMap<RoleName, Option<Version>>, StoreError> {
-    let mut query = tx.prepare_cached("select name, given_out from roles where renew_at <= ?1")?;
+    let mut query = tx.prepare_cached(
+        "select name, given_out from roles where renew_at <= ?1 and signing = 'online' and retired = 0",
+    )?;
     let mut rows = query.query([now.as_second()])?;
     let mut due = BTreeMap::new();
     while let Some(row) = rows.next()? {
         due.insert(role(&row.get::<_, String>(0)?)?, optional_version(row.get(1)?)?);
     }
     Ok(due)
+}
+
+/// Whether a task waits for a round, whatever it publishes.
+fn is_awaited(tx: &Transaction<'_>) -> Result<bool, StoreError> {
+    let mut query = tx.prepare_cached(
+        "select exists (select 1 from tasks where finished_at is null and awaits_revision is not null)
+         and exists (select 1 from repository)",
+    )?;
+    Ok(query.query_row([], |row| row.get(0))?)
 }
 
 pub(super) fn commit(
@@ -100,9 +128,22 @@ pub(super) fn commit(
     if base != plan.base {
         return Err(StoreError::Lost(format!("the head is {base}, the plan was made on {}", plan.base)));
     }
-    finish_tasks(tx, &plan, now)?;
-    apply(tx, plan.changes)?;
-    tx.execute("delete from staged where sequence <= ?1", [plan.through])?;
+    let before = read::charter(tx)?;
+    if before.revision != plan.revision {
+        let (now, then) = (before.revision, plan.revision);
+        return Err(StoreError::Lost(format!("the charter has revision {now}, the plan was made on {then}")));
+    }
+    let root: Option<Vec<u8>> = match plan.root {
+        Some(_) => tx.query_row("select root from repository", [], |row| row.get(0)).optional()?,
+        None => None,
+    };
+    let settled =
+        settle::settle(before.charter.clone(), &plan, &root.unwrap_or_default(), publication.root_grace_ends, now)?;
+    let mut charter = settled.charter;
+
+    let mut taken = take(tx, &plan)?;
+    apply(tx, &plan.changes)?;
+    taken.extend(publish_signed(tx, &plan, &before.charter, &mut charter)?);
 
     let mut update = tx.prepare_cached(
         "update roles set version = ?2, renew_at = ?3, length = ?4, sha256 = ?5, expires_at = ?6 where name = ?1",
@@ -114,22 +155,49 @@ pub(super) fn commit(
         let (renew_at, expires_at) = (role.renew_at.as_second(), role.expires.as_second());
         update.execute(params![role.name.as_str(), version, renew_at, length, sha256, expires_at])?;
     }
+    if let Some(renew_at) = settled.renew_at {
+        let sql = "update roles set renew_at = min(renew_at, ?1) where name in ('targets', 'snapshot', 'timestamp')";
+        tx.execute(sql, [renew_at.as_second()])?;
+    }
     if let Some(targets) = &publication.targets {
         tx.execute("update repository set targets = ?1", [targets])?;
     }
+    if let Some((_, bytes)) = &settled.root {
+        tx.execute("update repository set root = ?1", [bytes])?;
+    }
+    if charter != before.charter || plan.delegations.is_some() || settled.root.is_some() {
+        super::charter::write(tx, &charter)?;
+    }
+    finish_tasks(tx, &plan, taken, settled.root.as_ref().map(|(version, _)| *version), now)?;
+
     let Some((_, version)) = plan.roles.last() else {
         return Err(StoreError::Broken("a plan without a timestamp".into()));
     };
-    let head = Head { sequence: base + 1, version: *version, timestamp: publication.timestamp, root: None };
+    let head = Head { sequence: base + 1, version: *version, timestamp: publication.timestamp, root: settled.root };
+    let (root_version, root) = head.root.as_ref().map(|(version, bytes)| (number(*version), bytes)).unzip();
     tx.execute(
-        "insert or replace into head (id, sequence, timestamp_version, timestamp) values (1, ?1, ?2, ?3)",
-        params![head.sequence, number(head.version), head.timestamp],
+        "insert or replace into head (id, sequence, timestamp_version, timestamp, root_version, root)
+         values (1, ?1, ?2, ?3, ?4, ?5)",
+        params![head.sequence, number(head.version), head.timestamp, root_version, root],
     )?;
     tx.execute("update publications set committed_at = ?2 where id = ?1", params![plan.id, now.to_string()])?;
     Ok(head)
 }
 
-fn apply(tx: &Transaction<'_>, changes: Changes) -> Result<(), StoreError> {
+/// Takes the changes of the plan out of what is staged, and says whose they are.
+fn take(tx: &Transaction<'_>, plan: &Plan) -> Result<BTreeSet<String>, StoreError> {
+    let signed = to_json(&plan.signed.keys().collect::<Vec<_>>())?;
+    let mut delete = tx.prepare_cached(
+        "delete from staged where waits = 0 and sequence <= ?1
+         and role not in (select id from roles where name in (select value from json_each(?2))) returning task_id",
+    )?;
+    let taken: Result<_, _> = delete.query_map(params![plan.through, signed], |row| row.get(0))?.collect();
+    let mut taken: BTreeSet<String> = taken?;
+    taken.remove("");
+    Ok(taken)
+}
+
+fn apply(tx: &Transaction<'_>, changes: &Changes) -> Result<(), StoreError> {
     let mut id = tx.prepare_cached("select id from roles where name = ?1")?;
     let mut add = tx.prepare_cached("insert or replace into artifacts (role, path, info) values (?1, ?2, ?3)")?;
     let mut remove = tx.prepare_cached("delete from artifacts where role = ?1 and path = ?2")?;
@@ -137,7 +205,7 @@ fn apply(tx: &Transaction<'_>, changes: Changes) -> Result<(), StoreError> {
         let role: i64 = id.query_row([role.as_str()], |row| row.get(0))?;
         for (path, change) in changes {
             match change {
-                Change::Add(info) => add.execute(params![role, path.as_str(), info.json()])?,
+                Change::Add(info) => add.execute(params![role, path.as_str(), to_json(info)?])?,
                 Change::Remove => remove.execute(params![role, path.as_str()])?,
             };
         }
@@ -145,17 +213,102 @@ fn apply(tx: &Transaction<'_>, changes: Changes) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Finishes the tasks of which the plan takes the last change; the first publication finishes the bootstrap too.
-fn finish_tasks(tx: &Transaction<'_>, plan: &Plan, now: Timestamp) -> Result<(), StoreError> {
-    tx.execute(
-        "update tasks set finished_at = ?2, head = ?3 where finished_at is null
-         and id in (select task_id from staged where sequence <= ?1)
-         and not exists (select 1 from staged where staged.task_id = tasks.id and sequence > ?1)",
-        params![plan.through, now.as_microsecond(), plan.base + 1],
+/// Records what people have signed: what each role lists now, which changes that took, and whose they are. With delegations that
+/// become effective artifacts are moved.
+fn publish_signed(
+    tx: &Transaction<'_>,
+    plan: &Plan,
+    before: &Charter,
+    charter: &mut Charter,
+) -> Result<BTreeSet<String>, StoreError> {
+    let mut taken = BTreeSet::new();
+    if plan.signed.is_empty() {
+        return Ok(taken);
+    }
+    if let Some(delegations) = &plan.delegations {
+        tx.execute("update repository set delegations = ?1", [to_json(delegations)?])?;
+    }
+    let placement = placement(tx)?;
+    let mut clear = tx.prepare_cached("delete from artifacts where role = (select id from roles where name = ?1)")?;
+    let mut add = tx.prepare_cached(
+        "insert into artifacts (role, path, info) values ((select id from roles where name = ?1), ?2, ?3)",
     )?;
+    let mut take = tx.prepare_cached(
+        "delete from staged where role = (select id from roles where name = ?1) and waits = 1 and sequence <= ?2
+         returning task_id, path",
+    )?;
+    for (role, document) in &plan.signed {
+        let mut paths = BTreeSet::new();
+        let through = before.events.get(role).map_or(0, |event| event.through);
+        let rows = take.query_map(params![role.as_str(), through], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        for row in rows {
+            let (task, text): (String, String) = row?;
+            taken.insert(task);
+            paths.insert(path(&text)?);
+        }
+        clear.execute([role.as_str()])?;
+        let becomes_effective = before.roles.get(role).is_some_and(|custom| custom.announced.is_some());
+        for (path, info) in settle::listing(document) {
+            add.execute(params![role.as_str(), path.as_str(), to_json(&info)?])?;
+            if becomes_effective {
+                // Until now others were asked for it, so that theirs may be newer: the move below compares.
+                paths.remove(&path);
+            } else {
+                paths.insert(path);
+            }
+        }
+        moves::take_over(tx, Ground { placement: &placement, charter }, role, paths)?;
+    }
+    if plan.delegations.is_some() {
+        let losers = moves::carry_out(tx, Ground { placement: &placement, charter })?;
+        super::charter::make_due(tx, &settle::drop_stale(charter, &losers))?;
+        tx.execute("update charter set placement = placement + 1", [])?;
+    }
+    taken.remove("");
+    Ok(taken)
+}
+
+/// Where artifacts are listed by the delegations of the repository.
+fn placement(tx: &Transaction<'_>) -> Result<Placement, StoreError> {
+    let Some(repository) = read::repository(tx)? else {
+        return Err(StoreError::Broken("a plan without a repository".into()));
+    };
+    let delegations = Delegations::view(&repository.delegations);
+    let delegations = delegations.map_err(|error| StoreError::Broken(format!("the ledger's delegations: {error}")))?;
+    Ok(Placement::of(&delegations, repository.settings.bins()?))
+}
+
+/// Finishes the tasks of which the plan has `taken` the last change, and those that wait for a round that knows what this one does,
+/// or for this version of root; the first publication finishes the bootstrap too.
+fn finish_tasks(
+    tx: &Transaction<'_>,
+    plan: &Plan,
+    taken: BTreeSet<String>,
+    root: Option<Version>,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let (finished_at, head) = (now.as_microsecond(), plan.base + 1);
+    let mut finish = tx.prepare_cached(
+        "update tasks set finished_at = ?2, head = ?3 where id = ?1 and finished_at is null
+         and not exists (select 1 from staged where staged.task_id = tasks.id)",
+    )?;
+    for task in taken {
+        finish.execute(params![task, finished_at, head])?;
+    }
+    tx.prepare_cached(
+        "update tasks set finished_at = ?2, head = ?3 where finished_at is null and awaits_revision <= ?1",
+    )?
+    .execute(params![plan.revision, finished_at, head])?;
+    if let Some(version) = root {
+        tx.execute(
+            "update tasks set finished_at = ?2, head = ?3 where finished_at is null and awaits_root <= ?1",
+            params![number(version), finished_at, head],
+        )?;
+    }
     if plan.base == 0 {
-        let sql = "update tasks set finished_at = ?1, head = 1 where id = (select task_id from repository)";
-        tx.execute(sql, [now.as_microsecond()])?;
+        let sql = "update tasks set finished_at = ?1, head = 1 where finished_at is null
+                   and id = (select task_id from repository)";
+        tx.execute(sql, [finished_at])?;
     }
     Ok(())
 }
@@ -177,6 +330,23 @@ pub(super) fn refuse(
         .optional()?;
     let Some((task, action)) = row else { return Ok(None) };
     let progress = to_json(&Progress::Finished(Outcome::refused(&action, reason, now)))?;
+    let waiting: Result<BTreeMap<String, i64>, _> = tx
+        .prepare_cached(
+            "select name, min(sequence) from staged join roles on roles.id = staged.role
+             where task_id = ?1 and waits = 1 group by name",
+        )?
+        .query_map([&task], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect();
+    let losers = waiting?.into_iter().map(|(name, first)| Ok((stored::role(&name)?, first)));
+    let losers: BTreeMap<_, _> = losers.collect::<Result<_, StoreError>>()?;
+    if !losers.is_empty() {
+        let mut charter = read::charter(tx)?.charter;
+        let stale = settle::drop_stale(&mut charter, &losers);
+        if !stale.is_empty() {
+            super::charter::make_due(tx, &stale)?;
+            super::charter::write(tx, &charter)?;
+        }
+    }
     tx.execute("delete from staged where task_id = ?1", [&task])?;
     tx.execute(
         "update tasks set progress = ?2, finished_at = ?3 where id = ?1",
