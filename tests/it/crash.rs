@@ -16,6 +16,7 @@ use self::{
 use crate::harness::ceremony::Ceremony;
 
 mod fuse;
+mod people;
 mod publishers;
 mod scenario;
 mod world;

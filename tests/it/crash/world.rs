@@ -15,7 +15,9 @@ use jiff::Timestamp;
 use rstuf::{
     actors::{
         bins::{self, Order, UpdateError, Updated},
-        bootstrap, reporter,
+        bootstrap,
+        drafting::{self, DraftError, Drafted},
+        reporter,
         round::{Done, Hands, Memory, Parts, RoundError, Visible, round},
         settings,
         signer::{self, SigningKeys},
@@ -74,6 +76,19 @@ impl Scenario {
         let keys = Arc::new(KeyStore::new(held.path().join("keys")));
         let repository = bootstrap::prepare(&payload, &keys, Timestamp::now()).await.expect("a good bootstrap");
         Self { ceremony, repository, keys, _held: held }
+    }
+}
+
+impl Scenario {
+    /// One that people have prepared.
+    pub(super) fn of(ceremony: Ceremony, repository: NewRepository, held: TempDir) -> Self {
+        let keys = Arc::new(KeyStore::new(held.path().join("keys")));
+        Self { ceremony, repository, keys, _held: held }
+    }
+
+    /// The repository that is founded.
+    pub(super) fn repository(&self) -> &NewRepository {
+        &self.repository
     }
 }
 
@@ -137,6 +152,7 @@ impl<'a> Place<'a> {
         let hands = OwnHands { keys: self.scenario.keys.clone(), ledger: ledger.clone() };
         Process {
             bucket: bucket.clone(),
+            keys: self.scenario.keys.clone(),
             parts: Parts {
                 ledger: Arc::new(FusedLedger { ledger, fuse: fuse.clone() }),
                 bucket,
@@ -192,7 +208,8 @@ impl<'a> Place<'a> {
 
 /// What a process has.
 pub(super) struct Process {
-    parts: Parts,
+    pub(super) parts: Parts,
+    pub(super) keys: Arc<KeyStore>,
     bucket: Arc<FusedBucket>,
     memory: Memory,
     settings: Arc<dyn Settings>,
@@ -214,6 +231,35 @@ impl Process {
         assert!(matches!(&progress, Some(Progress::Finished(outcome)) if outcome.status), "{id}: {progress:?}");
         assert_eq!(settings.get(BOOTSTRAP).await?, "bootstrap");
         Ok(())
+    }
+}
+
+impl Process {
+    /// People are asked and rounds run until nothing is left, settings and results are told.
+    pub(super) async fn settle(&mut self) -> Result<(), RoundError> {
+        let Self { parts, memory, settings, results, .. } = self;
+        loop {
+            match drafting::draft(parts).await {
+                Ok(Drafted::Nothing) => {}
+                Ok(_) => continue,
+                Err(DraftError::Store(error)) => return Err(error.into()),
+                Err(error) => panic!("{error}"),
+            }
+            if round(parts, memory).await? == Done::Nothing {
+                break;
+            }
+        }
+        settings::project(parts.ledger.as_ref(), settings.as_ref()).await?;
+        reporter::report(parts.ledger.as_ref(), results.as_ref(), &parts.visible, |_| {}).await?;
+        Ok(())
+    }
+
+    /// Says what is wrong if the task is not done.
+    pub(super) async fn is_done(&self, task: &TaskId) -> Result<(), String> {
+        match self.results.get(task).await {
+            Ok(Some(Progress::Finished(outcome))) if outcome.status => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
     }
 }
 

@@ -95,7 +95,7 @@ async fn online_to_offline_and_back(house: &mut House<impl Deployment>, judge: &
     let targets = house.current("targets");
     assert!(!targets.to_string().contains(house.people.id("Kay")), "the new keys count when they have signed");
     house.sign("libs", "Lin").await;
-    assert_eq!(house.sign("libs", "Kay").await, json!({ "update": "Role libs signing complete" }));
+    assert_eq!(house.sign("libs", "Kay").await["update"], "Role libs signing complete");
     let mut both = vec!["Kay", "Lin"];
     both.sort_by_key(|name| house.people.id(name).to_owned());
     house.signed_by_alone("libs", &both).await;

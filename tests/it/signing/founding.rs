@@ -42,8 +42,8 @@ pub(crate) async fn two_of_three_sign(server: impl Deployment) {
     let shape = Shape::Roles(vec![Role::online("default", &["*", "*/*", "*/*/*"])]);
     let (second, root) = begin(&mut house, &shape).await;
     // A signature that was given is no harm when it is given again.
-    assert_eq!(house.sign("root", "Ada").await, json!({ "bootstrap": "Root v1 is pending signatures" }));
-    assert_eq!(house.sign("root", "Grace").await, json!({ "bootstrap": "Bootstrap Finished" }));
+    assert_eq!(house.sign("root", "Ada").await["bootstrap"], "Root v1 is pending signatures");
+    assert_eq!(house.sign("root", "Grace").await["bootstrap"], "Bootstrap Finished");
     let finished = house.get("/bootstrap/").await.body;
     assert_eq!(finished["data"], json!({ "bootstrap": true, "state": "finished", "id": second }));
     let none = house.get("/metadata/sign").await;
@@ -74,7 +74,7 @@ async fn begin(house: &mut House<impl Deployment>, shape: &Shape) -> (String, Va
     let task = reply.task();
     let result = house.done(reply).await;
     assert_eq!(result["message"], "Bootstrap Processed");
-    assert_eq!(result["details"], json!({ "bootstrap": "Root v1 is pending signature" }));
+    assert_eq!(result["details"]["bootstrap"], "Root v1 is pending signature");
     (task, payload["metadata"]["root"].clone())
 }
 

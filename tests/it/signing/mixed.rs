@@ -35,7 +35,7 @@ pub(crate) async fn a_person_and_the_service_sign(server: impl Deployment) {
         assert_eq!(missing, json!([{ "authority": "targets", "signatures": 1, "of": ["Kay"] }]));
         let drafted = house.pending_role("both", |signed| signed["targets"][&path].is_object()).await;
         assert_eq!(signers(&drafted), [house.people.id("robot")]);
-        assert_eq!(house.sign("both", "Kay").await, json!({ "update": "Role both signing complete" }));
+        assert_eq!(house.sign("both", "Kay").await["update"], "Role both signing complete");
         house.api().success(&task).await;
         checker.check();
         judge.expect(&[&path]);

@@ -85,7 +85,7 @@ pub(crate) async fn two_of_three_sign_a_role(server: impl Deployment) {
     let gone = house.pending_role("staging", |signed| signed["targets"].get("staging/a").is_none()).await;
     assert_eq!(gone["signed"]["version"].as_u64(), Some(version + 1), "the next version after what is published");
     house.sign("staging", "Mia").await;
-    assert_eq!(house.sign("staging", "Lin").await, json!({ "update": "Role staging signing complete" }));
+    assert_eq!(house.sign("staging", "Lin").await["update"], "Role staging signing complete");
     house.api().success(&removal).await;
     checker.check();
 
@@ -153,6 +153,6 @@ async fn it_is_stopped_and_goes_on(house: &mut House<impl Deployment>) {
     let drafted = house.pending_role("staging", |signed| signed["targets"]["staging/d"].is_object()).await;
     assert_eq!(signers(&drafted), [""; 0]);
     house.sign("staging", "Kay").await;
-    assert_eq!(house.sign("staging", "Mia").await, json!({ "update": "Role staging signing complete" }));
+    assert_eq!(house.sign("staging", "Mia").await["update"], "Role staging signing complete");
     house.api().success(&task).await;
 }
