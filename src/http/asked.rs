@@ -89,7 +89,7 @@ fn finished() -> (&'static str, Value) {
 }
 
 fn document(type_: &str, version: u32) -> Value {
-    json!({"signatures": [{"keyid": "k", "sig": "00", "x": null}], "signed": {"z": {"x-rstuf-online-key-uri": "fn:k"},
+    json!({"signatures": [{"keyid": "k", "sig": "00", "x": null}], "signed": {"x-a-z": {"x-rstuf-online-key-uri": "fn:k"},
         "_type": type_, "version": version, "spec_version": "1.0.31", "expires": "2027-01-01T00:00:00Z", "targets": {}}})
 }
 
