@@ -31,6 +31,7 @@ mod moves;
 mod read;
 mod requests;
 mod rounds;
+mod signed;
 
 mod embedded {
     refinery::embed_migrations!("migrations/ledger");

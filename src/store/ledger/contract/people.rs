@@ -542,10 +542,15 @@ async fn artifacts_move_to_people_without_a_gap(ledger: &dyn Ledger) {
     assert!(listed(ledger, "tools").await.is_empty());
     assert!(ended(ledger).await["2"]);
     // And back: people are asked to sign that the one does not list it any more.
-    let change = Change { placement: Some(placement(&["tools"])), ..Change::default() };
+    let change = Change {
+        delegations: Some(delegations(&["docs", "tools"])),
+        placement: Some(placement(&["docs", "tools"])),
+        ..Change::default()
+    };
     amend(ledger, None, change).await;
+    add(ledger, "3", &[("tools/a", 3)]).await;
     publish(ledger).await;
-    assert_eq!(listed(ledger, "tools").await, lengths(&[("tools/a", 1)]));
+    assert_eq!(listed(ledger, "tools").await, lengths(&[("tools/a", 3)]));
     assert_eq!(wanted(ledger).await.remove(0).changes, [(path("tools/a"), ArtifactChange::Remove)].into());
 }
 

@@ -107,13 +107,13 @@ type NewChanges = Vec<(RoleName, ArtifactPath, Option<Info>)>;
 fn stage_changes(tx: &Transaction<'_>, task: &TaskId, changes: NewChanges) -> Result<(), StoreError> {
     let something_is_held: bool = tx.query_row("select exists (select 1 from held)", [], |row| row.get(0))?;
     let something_moves: bool = tx
-        .prepare_cached("select exists (select 1 from staged where task_id = '' and waits = 1)")?
+        .prepare_cached("select exists (select 1 from staged where task_id = '' and waits = 1 and info is not null)")?
         .query_row([], |row| row.get(0))?;
     let mut drop_held = tx.prepare_cached("delete from held where path = ?1")?;
     // An artifact that waits for people to list it is still listed elsewhere: they are to sign what it is by then.
     let mut follow = tx.prepare_cached(
         "insert into staged (task_id, role, path, info, waits) select distinct '', role, path, ?3, 1 from staged
-         where path = ?2 and task_id = '' and waits = 1 and role <> (select id from roles where name = ?1)",
+         where path = ?2 and task_id = '' and waits = 1 and info is not null and role <> (select id from roles where name = ?1)",
     )?;
     let mut insert = tx.prepare_cached(
         "insert into staged (task_id, role, path, info, waits) values (?1, (select id from roles where name = ?2), ?3, ?4,

@@ -5,14 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension, Transaction, params};
 
-use super::{moves, read};
+use super::{read, signed};
 use crate::{
     store::{
         StoreError,
         ledger::{
             Head, Plan, Planned, Publication,
-            charter::{Charter, Chartered},
-            moving::Ground,
+            charter::Chartered,
             settle,
             shape::{self, Shape},
             stored::{self, PLAN_BYTES, number, optional_version, path, role, to_json},
@@ -21,9 +20,7 @@ use crate::{
     task::{Outcome, Progress, TaskId},
     tuf::{
         change::{self, Change, Changes, Staged},
-        delegation::Delegations,
         name::{RoleName, Version},
-        placement::Placement,
         plan::next_version,
     },
 };
@@ -143,7 +140,7 @@ pub(super) fn commit(
 
     let mut taken = take(tx, &plan)?;
     apply(tx, &plan.changes)?;
-    taken.extend(publish_signed(tx, &plan, &before.charter, &mut charter)?);
+    taken.extend(signed::publish(tx, &plan, &before.charter, &mut charter)?);
 
     let mut update = tx.prepare_cached(
         "update roles set version = ?2, renew_at = ?3, length = ?4, sha256 = ?5, expires_at = ?6 where name = ?1",
@@ -211,71 +208,6 @@ fn apply(tx: &Transaction<'_>, changes: &Changes) -> Result<(), StoreError> {
         }
     }
     Ok(())
-}
-
-/// Records what people have signed: what each role lists now, which changes that took, and whose they are. With delegations that
-/// become effective artifacts are moved.
-fn publish_signed(
-    tx: &Transaction<'_>,
-    plan: &Plan,
-    before: &Charter,
-    charter: &mut Charter,
-) -> Result<BTreeSet<String>, StoreError> {
-    let mut taken = BTreeSet::new();
-    if plan.signed.is_empty() {
-        return Ok(taken);
-    }
-    if let Some(delegations) = &plan.delegations {
-        tx.execute("update repository set delegations = ?1", [to_json(delegations)?])?;
-    }
-    let placement = placement(tx)?;
-    let mut clear = tx.prepare_cached("delete from artifacts where role = (select id from roles where name = ?1)")?;
-    let mut add = tx.prepare_cached(
-        "insert into artifacts (role, path, info) values ((select id from roles where name = ?1), ?2, ?3)",
-    )?;
-    let mut take = tx.prepare_cached(
-        "delete from staged where role = (select id from roles where name = ?1) and waits = 1 and sequence <= ?2
-         returning task_id, path",
-    )?;
-    for (role, document) in &plan.signed {
-        let mut paths = BTreeSet::new();
-        let through = before.events.get(role).map_or(0, |event| event.through);
-        let rows = take.query_map(params![role.as_str(), through], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        for row in rows {
-            let (task, text): (String, String) = row?;
-            taken.insert(task);
-            paths.insert(path(&text)?);
-        }
-        clear.execute([role.as_str()])?;
-        let becomes_effective = before.roles.get(role).is_some_and(|custom| custom.announced.is_some());
-        for (path, info) in settle::listing(document) {
-            add.execute(params![role.as_str(), path.as_str(), to_json(&info)?])?;
-            if becomes_effective {
-                // Until now others were asked for it, so that theirs may be newer: the move below compares.
-                paths.remove(&path);
-            } else {
-                paths.insert(path);
-            }
-        }
-        moves::take_over(tx, Ground { placement: &placement, charter }, role, paths)?;
-    }
-    if plan.delegations.is_some() {
-        let losers = moves::carry_out(tx, Ground { placement: &placement, charter })?;
-        super::charter::make_due(tx, &settle::drop_stale(charter, &losers))?;
-        tx.execute("update charter set placement = placement + 1", [])?;
-    }
-    taken.remove("");
-    Ok(taken)
-}
-
-/// Where artifacts are listed by the delegations of the repository.
-fn placement(tx: &Transaction<'_>) -> Result<Placement, StoreError> {
-    let Some(repository) = read::repository(tx)? else {
-        return Err(StoreError::Broken("a plan without a repository".into()));
-    };
-    let delegations = Delegations::view(&repository.delegations);
-    let delegations = delegations.map_err(|error| StoreError::Broken(format!("the ledger's delegations: {error}")))?;
-    Ok(Placement::of(&delegations, repository.settings.bins()?))
 }
 
 /// Finishes the tasks of which the plan has `taken` the last change, and those that wait for a round that knows what this one does,
