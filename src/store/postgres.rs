@@ -16,7 +16,7 @@ mod tls;
 
 pub(super) use self::{
     errors::unreadable,
-    pool::{Call, Pool},
+    pool::{Call, Pool, Session},
 };
 pub use self::{
     migration::migrate,

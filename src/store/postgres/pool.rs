@@ -34,10 +34,10 @@ const CALL: Duration = Duration::from_secs(90);
 
 /// Each session runs with these. Whoever is paused within a transaction must not hold up the others for long. Costs must
 /// follow what is asked for, not what is stored, whatever the statistics say of tables that grow and empty within a
-/// second: so every join goes through an index, with one plan for all parameters.
+/// second: so every join goes through an index, with one plan for all parameters, and nobody waits for helpers to start.
 const SESSION: &str = "set search_path = rstuf; set idle_in_transaction_session_timeout = '10s'; \
     set lock_timeout = '20s'; set statement_timeout = '60s'; set default_transaction_isolation = 'read committed'; \
-    set jit = off; set plan_cache_mode = force_generic_plan; \
+    set jit = off; set max_parallel_workers_per_gather = 0; set plan_cache_mode = force_generic_plan; \
     set enable_seqscan = off; set enable_hashjoin = off; set enable_mergejoin = off";
 
 /// The connections to one server.
@@ -160,6 +160,18 @@ impl Session {
         let mut rows = try_join_all(writes.chain(std::iter::once(self.say("commit")))).await?;
         rows.pop();
         Ok(rows)
+    }
+
+    /// Asks and writes more within the transaction, in one round trip; the rows of each statement.
+    pub(crate) async fn go_on(&mut self, calls: &[Call<'_>]) -> Result<Vec<Vec<Row>>, StoreError> {
+        let result = self.limited(self.answers(calls)).await?;
+        self.outcome(result).await
+    }
+
+    async fn answers(&self, calls: &[Call<'_>]) -> Result<Vec<Vec<Row>>, Error> {
+        let statements = self.prepare(&calls.iter().map(|(sql, _)| *sql).collect::<Vec<_>>()).await?;
+        try_join_all(statements.into_iter().zip(calls).map(|(statement, (_, params))| self.ask(statement, params)))
+            .await
     }
 
     /// Ends the transaction without a change.
