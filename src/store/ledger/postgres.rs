@@ -12,6 +12,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use self::charter::Memory;
 use super::{
     Ended, Head, Ledger, Plan, Planned, Publication, Repository, RepositorySettings, Request,
     charter::{Amended, Amendment, Chartered, Wanted},
@@ -29,9 +30,13 @@ use crate::{
     },
 };
 
+mod amend;
+mod charter;
+mod moves;
 mod read;
 mod requests;
 mod rounds;
+mod wanted;
 
 /// The ledger in a PostgreSQL database. Clones share their connections, and are one instance.
 #[derive(Debug, Clone)]
@@ -39,20 +44,21 @@ pub struct PostgresLedger {
     pool: Pool,
     /// Whose plans these are.
     instance: String,
+    memory: Memory,
 }
 
 impl PostgresLedger {
     /// A ledger without connections: the server and the schema may come later. Until then everything is
     /// [`StoreError::Unavailable`].
     pub fn new(options: &Options) -> Self {
-        Self { pool: Pool::new(options), instance: Uuid::new_v4().simple().to_string() }
+        Self { pool: Pool::new(options), instance: Uuid::new_v4().simple().to_string(), memory: Memory::default() }
     }
 }
 
 #[async_trait]
 impl Ledger for PostgresLedger {
     async fn stage(&self, requests: Vec<Request>, now: Timestamp) -> Result<Vec<(TaskId, Progress)>, StoreError> {
-        requests::stage(&self.pool, requests, now).await
+        requests::stage(&self.pool, &self.memory, requests, now).await
     }
 
     async fn settings(&self) -> Result<Option<RepositorySettings>, StoreError> {
@@ -68,10 +74,30 @@ impl Ledger for PostgresLedger {
     }
 
     async fn plan(&self, now: Timestamp, limit: usize) -> Result<Planned, StoreError> {
-        rounds::plan(&self.pool, &self.instance, now, limit).await
+        rounds::plan::plan(&self.pool, &self.memory, &self.instance, now, limit).await
     }
 
-    async fn artifacts(&self, roles: Vec<RoleName>) -> Result<Vec<Vec<(ArtifactPath, Info)>>, StoreError> {
+    async fn charter(&self) -> Result<Chartered, StoreError> {
+        charter::charter(&self.pool, &self.memory).await
+    }
+
+    async fn amend(&self, amendment: Amendment, now: Timestamp) -> Result<Amended, StoreError> {
+        amend::amend(&self.pool, &self.memory, amendment, now).await
+    }
+
+    async fn wanted(&self, now: Timestamp) -> Result<Vec<Wanted>, StoreError> {
+        wanted::wanted(&self.pool, &self.memory, now).await
+    }
+
+    async fn waiting(&self, role: &RoleName, limit: usize) -> Result<Vec<TaskId>, StoreError> {
+        read::waiting(&self.pool, role, limit).await
+    }
+
+    async fn covering(&self, scopes: Vec<(RoleName, Scope)>) -> Result<BTreeSet<RoleName>, StoreError> {
+        read::covering(&self.pool, scopes).await
+    }
+
+    async fn artifacts(&self, roles: Vec<RoleName>) -> Result<Vec<Vec<(ArtifactPath, Value)>>, StoreError> {
         read::artifacts(&self.pool, &roles).await
     }
 
@@ -80,7 +106,7 @@ impl Ledger for PostgresLedger {
     }
 
     async fn commit(&self, plan: &Plan, publication: Publication, now: Timestamp) -> Result<Head, StoreError> {
-        rounds::commit(&self.pool, &self.instance, plan, publication, now).await
+        rounds::commit::commit(&self.pool, &self.memory, &self.instance, plan, publication, now).await
     }
 
     async fn refuse(
@@ -90,7 +116,7 @@ impl Ledger for PostgresLedger {
         reason: String,
         now: Timestamp,
     ) -> Result<Option<TaskId>, StoreError> {
-        rounds::refuse(&self.pool, role, through, reason, now).await
+        rounds::refuse(&self.pool, &self.memory, role, through, reason, now).await
     }
 
     async fn unreported(&self, through: i64, limit: usize) -> Result<Vec<Ended>, StoreError> {

@@ -88,7 +88,7 @@ mod tests {
         let (one, other) = tokio::join!(migrate(&options), migrate(&options));
         let mut applied = one.expect("migrated");
         applied.extend(other.expect("migrated"));
-        assert_eq!(applied, ["V1__ledger"]);
+        assert_eq!(applied, ["V1__ledger", "V2__charter"]);
         check_schema(&options).await.expect("it is the right one");
         assert_eq!(migrate(&options).await.expect("migrated"), [] as [String; 0]);
     }

@@ -1,6 +1,6 @@
 //! What is asked of the ledger without changing it: one statement each.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use tokio_postgres::{Row, types::FromSql};
@@ -17,7 +17,7 @@ use crate::{
     },
     task::TaskId,
     tuf::{
-        info::Info,
+        delegation::Scope,
         name::{ArtifactPath, RoleName},
         snapshot::MetaFile,
     },
@@ -33,8 +33,14 @@ pub(super) async fn settings(pool: &Pool) -> Result<Option<RepositorySettings>, 
     rows.first().map(|row| from_json(column(row, 0)?)).transpose()
 }
 
+pub(super) const REPOSITORY: &str = "select task_id, settings, delegations, root, targets from repository";
+
 pub(super) async fn repository(pool: &Pool) -> Result<Option<Repository>, StoreError> {
-    let rows = pool.rows("select task_id, settings, delegations, root, targets from repository", &[]).await?;
+    the_repository(&pool.rows(REPOSITORY, &[]).await?)
+}
+
+/// The answer to [`REPOSITORY`].
+pub(super) fn the_repository(rows: &[Row]) -> Result<Option<Repository>, StoreError> {
     let Some(row) = rows.first() else { return Ok(None) };
     Ok(Some(Repository {
         task: TaskId::from_text(column::<String>(row, 0)?),
@@ -46,14 +52,13 @@ pub(super) async fn repository(pool: &Pool) -> Result<Option<Repository>, StoreE
 }
 
 pub(super) async fn head(pool: &Pool) -> Result<Option<Head>, StoreError> {
-    let rows = pool.rows("select sequence, timestamp_version, timestamp from head", &[]).await?;
+    let rows = pool.rows("select sequence, timestamp_version, timestamp, root_version, root from head", &[]).await?;
     let Some(row) = rows.first() else { return Ok(None) };
-    Ok(Some(Head {
-        sequence: column(row, 0)?,
-        version: version(column(row, 1)?)?,
-        timestamp: column(row, 2)?,
-        root: None,
-    }))
+    let root = match (column(row, 3)?, column(row, 4)?) {
+        (Some(number), Some(root)) => Some((version(number)?, root)),
+        _ => None,
+    };
+    Ok(Some(Head { sequence: column(row, 0)?, version: version(column(row, 1)?)?, timestamp: column(row, 2)?, root }))
 }
 
 pub(super) async fn artifacts(pool: &Pool, roles: &[RoleName]) -> Result<Vec<Vec<(ArtifactPath, Info)>>, StoreError> {
@@ -105,7 +110,7 @@ pub(super) async fn unreported(pool: &Pool, through: i64, limit: usize) -> Resul
 
 pub(super) async fn expiries(pool: &Pool) -> Result<BTreeMap<String, Timestamp>, StoreError> {
     let sql = "select case when name like 'bins-%' then 'bins' else name end as role, min(expires_at) from roles
-         where version > 0 and expires_at is not null group by 1";
+         where version > 0 and expires_at is not null and not retired group by 1";
     let rows = pool.rows(sql, &[]).await?;
     let expiry = |row: &Row| {
         let expires = Timestamp::from_second(column(row, 1)?)
@@ -113,4 +118,41 @@ pub(super) async fn expiries(pool: &Pool) -> Result<BTreeMap<String, Timestamp>,
         Ok((column(row, 0)?, expires))
     };
     rows.iter().map(expiry).collect()
+}
+
+pub(super) async fn waiting(pool: &Pool, role: &RoleName, limit: usize) -> Result<Vec<TaskId>, StoreError> {
+    let sql =
+        "select task_id from staged where role = (select id from roles where name = $1) and waits and task_id <> ''
+         group by task_id order by min(sequence) limit $2";
+    let rows = pool.rows(sql, &[&role.as_str(), &count(limit)]).await?;
+    rows.iter().map(|row| column::<String>(row, 0).map(TaskId::from_text)).collect()
+}
+
+/// How many paths are read at once.
+pub(super) const PATHS: i64 = 10_000;
+
+pub(super) async fn covering(
+    pool: &Pool,
+    mut scopes: Vec<(RoleName, Scope)>,
+) -> Result<BTreeSet<RoleName>, StoreError> {
+    let sql = "select role, digest, path, (select retired from roles where id = part.role) from (
+             select role, digest, path from artifacts where (role, digest) > ($1, $2) order by role, digest limit $3) as part
+         order by role, digest";
+    let mut covering = BTreeSet::new();
+    let mut last: (i64, Vec<u8>) = (0, Vec::new());
+    while !scopes.is_empty() {
+        let rows = pool.rows(sql, &[&last.0, &last.1, &PATHS]).await?;
+        let Some(end) = rows.last() else { break };
+        last = (column(end, 0)?, column(end, 1)?);
+        for row in &rows {
+            // Nobody is led to what a retired role lists.
+            if column::<Option<bool>>(row, 3)? == Some(false) {
+                let path = path(column(row, 2)?)?;
+                let (has, open): (Vec<_>, Vec<_>) = scopes.into_iter().partition(|(_, scope)| scope.has(&path));
+                covering.extend(has.into_iter().map(|(role, _)| role));
+                scopes = open;
+            }
+        }
+    }
+    Ok(covering)
 }

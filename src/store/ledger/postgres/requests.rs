@@ -10,12 +10,17 @@ use jiff::Timestamp;
 use tokio_postgres::Row;
 
 use self::batch::Batch;
-use super::{key, read::column};
+use super::{
+    charter::{CHARTER, Current, Memory},
+    key,
+    read::column,
+};
 use crate::{
     store::{
         StoreError,
         ledger::{
             Request, Visibility, Work,
+            charter::Charter,
             staging::{self, Effect},
             stored::{ended, from_json, to_json},
         },
@@ -25,7 +30,8 @@ use crate::{
     tuf::name::{ArtifactPath, RoleName},
 };
 
-mod batch;
+pub(super) mod batch;
+pub(super) mod created;
 
 /// The longest id of a task, in bytes: what an index takes is limited.
 const TASK_ID_BYTES: usize = 512;
@@ -36,15 +42,18 @@ const RECORDED: &str = "select id, progress, finished_at,
          else '{}' end
      from tasks where id = any($1)";
 
-const REPOSITORY: &str = "select task_id, settings from repository";
+/// The number of the placement, whether an artifact waits for people to list it, and the repository, if there is one.
+const REPOSITORY: &str = "select placement,
+         exists (select 1 from staged where waits and task_id = '' and info is not null), repository.task_id, settings
+     from charter left join repository on true";
 
 /// Whether a path is listed, as soon as all that was asked for is published: the youngest statement about it counts, and what is
-/// held back is younger than what is staged. And the role for which a change of it is held back. The offset leaves the planner no other
-/// way than the index on the digest.
+/// held back is younger than what is staged. What other roles say of it, which it leaves, does not. And the role for which a change of it is
+/// held back. The offset leaves the planner no other way than the index on the digest.
 const PATHS: &str = "select coalesce(
          (select info is not null from held where held.digest = asked.digest),
-         (select info is not null from (select sequence, info from staged where staged.digest = asked.digest offset 0) as all_of_it
-             order by sequence desc limit 1),
+         (select info is not null from (select sequence, role, info from staged where staged.digest = asked.digest offset 0) as all_of_it
+             where role = (select id from roles where name = asked.role) order by sequence desc limit 1),
          exists (select 1 from artifacts
              where role = (select id from roles where name = asked.role) and artifacts.digest = asked.digest)),
      (select name from held join roles on roles.id = held.role where held.digest = asked.digest)
@@ -55,11 +64,15 @@ const HELD: &str = "select name, count(*) from held join roles on roles.id = hel
 /// Records the tasks that are not known yet, in their order.
 pub(super) async fn stage(
     pool: &Pool,
+    memory: &Memory,
     requests: Vec<Request>,
     now: Timestamp,
 ) -> Result<Vec<(TaskId, Progress)>, StoreError> {
     let ids: Vec<_> = requests.iter().map(|request| request.task.as_str()).filter(|id| storable(id)).collect();
     let releases = requests.iter().any(|request| matches!(request.work, Work::Release));
+    let creates = requests.iter().any(|request| matches!(request.work, Work::Create(_)));
+    let recalled = memory.recall();
+    let known = recalled.revision;
     let asked: Vec<(RoleName, ArtifactPath)> = asked(&requests, releases).into_iter().collect();
     let digests: Vec<_> = asked.iter().map(|(_, path)| key(path)).collect();
     let roles: Vec<_> = asked.iter().map(|(role, _)| role.as_str()).collect();
@@ -70,6 +83,9 @@ pub(super) async fn stage(
     if releases {
         questions.push((HELD, Vec::new()));
     }
+    if creates {
+        questions.push((CHARTER, vec![&known]));
+    }
     let (session, answers) = pool.begin(&questions).await?;
     let mut answers = answers.into_iter();
     let mut next = || answers.next().unwrap_or_default();
@@ -79,8 +95,12 @@ pub(super) async fn stage(
         told.insert(TaskId::from_text(column::<String>(&row, 0)?), recorded(&row, now)?);
     }
     let mut batch = Batch::default();
-    if let Some(row) = next().first() {
-        batch.repository = Some((TaskId::from_text(column::<String>(row, 0)?), from_json(column(row, 1)?)?));
+    let repository = next();
+    let repository = repository.first().ok_or_else(|| StoreError::Broken("the ledger lacks its charter".into()))?;
+    let placement = column(repository, 0)?;
+    batch.something_moves = column(repository, 1)?;
+    if let (Some(task), Some(settings)) = (column::<Option<String>>(repository, 2)?, column(repository, 3)?) {
+        batch.repository = Some((TaskId::from_text(task), from_json(settings)?));
     }
     if !asked.is_empty() {
         for ((_, path), row) in asked.iter().zip(next()) {
@@ -91,6 +111,9 @@ pub(super) async fn stage(
         for row in next() {
             batch.held_roles.insert(column(&row, 0)?, column(&row, 1)?);
         }
+    }
+    if creates {
+        batch.charter = Charter::clone(&Current::of(&next(), recalled)?.charter);
     }
 
     let mut results = Vec::with_capacity(requests.len());
@@ -105,6 +128,10 @@ pub(super) async fn stage(
             let outcome = Outcome::refused(action, "the id of the task can't be recorded", now);
             results.push((task, Progress::Finished(outcome)));
             continue;
+        }
+        if let Err(lost) = staging::check_placement(&work, placement) {
+            session.leave().await?;
+            return Err(lost);
         }
         let record = staging::record(&batch, &task, work, now)?;
         match record.effect {
@@ -154,9 +181,9 @@ fn asked(requests: &[Request], releases: bool) -> BTreeSet<(RoleName, ArtifactPa
     asked
 }
 
-/// Whether an id, which may come from another program, can be a key: PostgreSQL takes no NUL.
-fn storable(id: &str) -> bool {
-    id.len() <= TASK_ID_BYTES && !id.contains('\0')
+/// Whether an id, which may come from another program, can be a key: PostgreSQL takes no NUL, and none is that of no task.
+pub(super) fn storable(id: &str) -> bool {
+    !id.is_empty() && id.len() <= TASK_ID_BYTES && !id.contains('\0')
 }
 
 /// How far a task is that is known already.

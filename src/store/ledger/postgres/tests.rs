@@ -7,9 +7,15 @@ use super::{
     super::contract::{self, add, bins, bootstrap, commit, info, listed, now, path, plan, publish, stage},
     *,
 };
-use crate::store::{
-    ledger::{Visibility, Work},
-    postgres::testing::{database, execute, migrated},
+use crate::{
+    store::{
+        ledger::{
+            Visibility, Work,
+            charter::{Change, Charter, CustomRole, Signing},
+        },
+        postgres::testing::{database, execute, migrated},
+    },
+    tuf::{delegation::Delegations, placement::Placement, sample::role},
 };
 
 #[actix::test]
@@ -179,4 +185,74 @@ async fn a_large_batch_is_a_few_statements() {
     publish(&one).await;
     assert_eq!(listed(&one).await.len(), 1);
     assert!(took < Duration::from_secs(60), "{took:?}");
+}
+
+/// Has the role `tools` list its artifacts.
+async fn add_tools(ledger: &PostgresLedger) {
+    let base = ledger.charter().await.expect("read").revision;
+    let tools = CustomRole { signing: Signing::Online, retired: false, announced: None };
+    let named = json!({ "name": "tools", "keyids": ["k"], "threshold": 1, "paths": ["tools/*"], "terminating": true });
+    let delegations = Delegations::view(&json!({ "keys": {}, "roles": [named] })).expect("delegations");
+    let change = Change {
+        charter: Some(Charter { roles: [(role("tools"), tools)].into(), ..Charter::default() }),
+        new_roles: vec![role("tools")],
+        placement: Some(Placement::of(&delegations, Some(bins()))),
+        ..Change::default()
+    };
+    let amended = ledger.amend(Amendment { base, task: None, change }, now()).await;
+    assert_eq!(amended.expect("amended"), Amended::Recorded);
+}
+
+#[actix::test]
+async fn what_another_process_decides_is_seen() {
+    let (_, one, other) = two().await;
+    publish(&one).await;
+    assert!(one.charter().await.expect("read").charter.roles.is_empty());
+    add_tools(&other).await;
+    let chartered = one.charter().await.expect("read");
+    assert!(chartered.charter.roles.contains_key(&role("tools")));
+    let round = taken(&one).await;
+    assert_eq!(round.revision, chartered.revision);
+    assert!(round.roles.iter().any(|(name, _)| *name == role("tools")));
+    commit(&one, &round).await.expect("committed");
+}
+
+#[actix::test]
+async fn any_number_of_artifacts_moves() {
+    let (_, one, _) = two().await;
+    let count = 21_000;
+    let artifacts = (0..count).map(|n| {
+        let path = path(&format!("tools/{n}"));
+        (bins().role_for(&path), path, json!({ "length": n }))
+    });
+    let (artifacts, visibility) = (artifacts.collect(), Visibility::NextRound);
+    stage(&one, "many", Work::Add { placement: 0, artifacts, invalid: Vec::new(), visibility }).await;
+    let publish_all = async || {
+        while let Planned::Round(round) = one.plan(now(), 200_000).await.expect("planned") {
+            commit(&one, &round).await.expect("committed");
+        }
+    };
+    publish_all().await;
+    assert_eq!(listed(&one).await.len(), count + 1);
+    add_tools(&one).await;
+    publish_all().await;
+    assert_eq!(listed(&one).await.into_keys().collect::<Vec<_>>(), ["a"]);
+    assert_eq!(one.artifacts(vec![role("tools")]).await.expect("read")[0].len(), count);
+}
+
+#[actix::test]
+async fn the_program_of_the_version_before_works_beside_this_one() {
+    let (options, one, _) = two().await;
+    let digest: String = key(&path("old")).iter().map(|byte| format!("{byte:02x}")).collect();
+    let name = bins().role_for(&path("old"));
+    let insert = format!(
+        "insert into rstuf.tasks (id, action, accepted_at, progress) values ('old', 'add_artifacts', 0, '{{}}');
+         insert into rstuf.staged (task_id, role, digest, path, info)
+         select 'old', id, '\\x{digest}', 'old', '{{\"length\": 2}}' from rstuf.roles where name = '{name}'"
+    );
+    execute(&options, &insert).await;
+    publish(&one).await;
+    assert_eq!(listed(&one).await.into_keys().collect::<Vec<_>>(), ["a", "old"]);
+    execute(&options, "update rstuf.head set sequence = sequence + 1, timestamp = ''").await;
+    assert_eq!(one.head().await.expect("read").expect("a head").root, None);
 }

@@ -2,10 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde_json::Value;
+
+use super::created::Created;
 use crate::{
     store::{
         StoreError,
-        ledger::{NewRepository, RepositorySettings, postgres::key, staging::Known, stored::to_json},
+        ledger::{
+            NewRepository, RepositorySettings, charter::Charter, postgres::key, settle, staging::Known, stored::to_json,
+        },
         postgres::Call,
     },
     task::TaskId,
@@ -26,6 +31,10 @@ pub(super) struct Batch {
     pub(super) paths: BTreeMap<ArtifactPath, (bool, Option<String>)>,
     /// How many changes are held by role.
     pub(super) held_roles: BTreeMap<String, i64>,
+    /// Whether an artifact waits for people to list it, while another role does.
+    pub(super) something_moves: bool,
+    /// The charter, which matters to a new repository alone.
+    pub(super) charter: Charter,
     created: Option<Box<NewRepository>>,
     settings_changed: Changed,
     /// The paths of which nothing is held any more when the first release comes.
@@ -117,16 +126,17 @@ impl Batch {
             held.push_for_nobody(role, path, info.clone());
         }
         let settings = match (&self.created, self.settings_changed, &self.repository) {
-            (Some(_), _, Some((_, settings))) | (None, Changed::Yes, Some((_, settings))) => Some(to_json(settings)?),
+            (None, Changed::Yes, Some((_, settings))) => Some(to_json(settings)?),
             _ => None,
         };
-        let created = match (self.created, self.repository) {
-            (Some(new), Some((task, _))) => Some(Created {
-                task: task.as_str().to_owned(),
-                delegations: to_json(&new.delegations)?,
-                root: new.root.to_bytes(),
-                roles: new.roles.into_iter().map(String::from).collect(),
-            }),
+        let created = match (self.created, &self.repository) {
+            (Some(new), Some((task, settings))) => {
+                let mut charter = self.charter;
+                settle::found(&mut charter, &new);
+                // Later requests of the call may have changed the settings.
+                let new = NewRepository { settings: settings.clone(), ..*new };
+                Some((Created::of(task, new)?, to_json(&charter)?))
+            }
             _ => None,
         };
         Ok(Written {
@@ -137,6 +147,7 @@ impl Batch {
             release: self.release.map(|task| task.as_str().to_owned()),
             after: self.after,
             held,
+            something_moves: self.something_moves,
         })
     }
 }
@@ -146,6 +157,10 @@ impl Known for Batch {
 
     fn repository(&self) -> Result<Option<TaskId>, StoreError> {
         Ok(self.repository.as_ref().map(|(task, _)| task.clone()))
+    }
+
+    fn founding(&self) -> Result<Option<TaskId>, StoreError> {
+        Ok(self.charter.founding.as_ref().map(|founding| founding.task.clone()))
     }
 
     fn lists(&self, _: &RoleName, path: &ArtifactPath) -> Result<bool, StoreError> {
@@ -163,7 +178,7 @@ impl Known for Batch {
 
 /// The columns of changes.
 #[derive(Default)]
-pub(super) struct Rows {
+pub(crate) struct Rows {
     tasks: Vec<String>,
     roles: Vec<String>,
     digests: Vec<Vec<u8>>,
@@ -172,7 +187,7 @@ pub(super) struct Rows {
 }
 
 impl Rows {
-    fn push(&mut self, task: &TaskId, role: &RoleName, path: &ArtifactPath, info: Option<String>) {
+    pub(crate) fn push(&mut self, task: &TaskId, role: &RoleName, path: &ArtifactPath, info: Option<String>) {
         self.tasks.push(task.as_str().to_owned());
         self.push_for_nobody(role, path, info);
     }
@@ -185,56 +200,65 @@ impl Rows {
     }
 }
 
-struct Created {
-    task: String,
-    delegations: String,
-    root: Vec<u8>,
-    roles: Vec<String>,
-}
-
 /// What is to be written, as columns.
 pub(super) struct Written {
     settings: Option<String>,
-    created: Option<Created>,
+    created: Option<(Created, String)>,
     overtaken: Vec<Vec<u8>>,
     before: Rows,
     release: Option<String>,
     after: Rows,
     held: Rows,
+    something_moves: bool,
 }
 
-const STAGE: &str = "insert into staged (task_id, role, digest, path, info)
-     select task, (select id from roles where name = new.role), digest, path, info
+const STAGE: &str = "insert into staged (task_id, role, digest, path, info, waits)
+     select task, roles.id, digest, path, info, roles.waits
      from unnest($1::text[], $2::text[], $3::bytea[], $4::text[], $5::text[]) with ordinality
-         as new (task, role, digest, path, info, position) order by position";
+         as new (task, role, digest, path, info, position)
+     left join roles on roles.name = new.role order by position";
+
+/// An artifact that waits for people to list it is still listed elsewhere: they are to sign what it is by then.
+const FOLLOW: &str = "insert into staged (task_id, role, digest, path, info, waits)
+     select '', moving.role, digest, path, info, true
+     from unnest($1::text[], $2::bytea[], $3::text[], $4::text[]) with ordinality as new (role, digest, path, info, position)
+     cross join lateral (select distinct role from staged
+         where staged.digest = new.digest and waits and task_id = '' and staged.info is not null) as moving
+     where moving.role <> (select id from roles where name = new.role) order by position";
+
+const FOLLOW_HELD: &str = "insert into staged (task_id, role, digest, path, info, waits)
+     select distinct '', moving.role, held.digest, held.path, held.info, true from held
+     join staged as moving on moving.digest = held.digest and moving.role <> held.role
+     where moving.waits and moving.task_id = '' and moving.info is not null";
 
 impl Written {
     /// The statements, in the order in which they must be sent.
     pub(super) fn calls(&self) -> Vec<Call<'_>> {
         let mut calls: Vec<Call<'_>> = Vec::new();
-        match (&self.created, &self.settings) {
-            (Some(new), Some(settings)) => {
-                let sql =
-                    "insert into repository (id, task_id, settings, delegations, root) values (1, $1, $2, $3, $4)";
-                calls.push((sql, vec![&new.task, settings, &new.delegations, &new.root]));
-                let sql = "insert into roles (name) select name from unnest($1::text[]) with ordinality
-                     as new (name, position) order by position";
-                calls.push((sql, vec![&new.roles]));
-            }
-            (None, Some(settings)) => calls.push(("update repository set settings = $1", vec![settings])),
-            _ => {}
+        if let Some((created, charter)) = &self.created {
+            calls.extend(created.calls());
+            calls.push(("update charter set revision = revision + 1, charter = $1", vec![charter]));
+        }
+        if let Some(settings) = &self.settings {
+            calls.push(("update repository set settings = $1", vec![settings]));
+            calls.push(("update charter set revision = revision + 1", Vec::new()));
         }
         if !self.overtaken.is_empty() {
             calls.push(("delete from held where digest = any($1)", vec![&self.overtaken]));
         }
         self.before.staged(&mut calls);
+        self.followed(&self.before, &mut calls);
         if let Some(task) = &self.release {
-            let sql = "insert into staged (task_id, role, digest, path, info)
-                 select $1, role, digest, path, info from held order by path";
+            let sql = "insert into staged (task_id, role, digest, path, info, waits)
+                 select $1, role, digest, path, info, roles.waits from held join roles on roles.id = held.role order by path";
             calls.push((sql, vec![task]));
+            if self.something_moves {
+                calls.push((FOLLOW_HELD, Vec::new()));
+            }
             calls.push(("delete from held", Vec::new()));
         }
         self.after.staged(&mut calls);
+        self.followed(&self.after, &mut calls);
         if !self.held.paths.is_empty() {
             let sql = "insert into held (role, digest, path, info)
                  select (select id from roles where name = new.role), digest, path, info
@@ -244,10 +268,17 @@ impl Written {
         }
         calls
     }
+
+    fn followed<'a>(&self, rows: &'a Rows, calls: &mut Vec<Call<'a>>) {
+        if self.something_moves && !rows.paths.is_empty() {
+            calls.push((FOLLOW, vec![&rows.roles, &rows.digests, &rows.paths, &rows.infos]));
+        }
+    }
 }
 
 impl Rows {
-    fn staged<'a>(&'a self, calls: &mut Vec<Call<'a>>) {
+    /// The statement that stages them, if there are any.
+    pub(crate) fn staged<'a>(&'a self, calls: &mut Vec<Call<'a>>) {
         if !self.paths.is_empty() {
             calls.push((STAGE, vec![&self.tasks, &self.roles, &self.digests, &self.paths, &self.infos]));
         }
