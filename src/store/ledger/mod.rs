@@ -296,6 +296,7 @@ pub struct Ended {
 
 /// What there is to publish.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "there is one a round")]
 pub enum Planned {
     /// Nothing.
     Nothing,
