@@ -1,7 +1,7 @@
 //! Not there yet.
 
 use jiff::Timestamp;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use thiserror::Error;
 
 use super::{Decision, State};
@@ -16,7 +16,7 @@ use crate::{
         delegation::{
             DelegatedRole, DelegatedRoles, Delegations, Scope,
             change::Draft,
-            proposal::{self, Failed, Known, Names, Proposal, Reason, Unreadable},
+            proposal::{self, Failed, Known, Named, Names, Proposal, Reason, Unreadable},
         },
         key::Key,
         name::{KeyId, RoleName},
@@ -52,7 +52,7 @@ pub fn scopes(job: &MetadataDelegation) -> Vec<(RoleName, Scope)> {
         return Vec::new();
     }
     let roles = proposal::named(&job.delegations).unwrap_or_default();
-    let scope = |(name, role): (&str, &Map<String, Value>)| {
+    let scope = |(name, role): Named<'_>| {
         let mut role = role.clone();
         role.retain(|_, value| !value.is_null());
         Some((RoleName::parse(name).ok()?, Scope::of(&role).ok()?))
@@ -275,6 +275,7 @@ impl<'a> Work<'a> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::json;
 
     use super::*;
@@ -491,5 +492,78 @@ mod tests {
         let read = scopes(&scene.job(DelegationAction::Add, &[one, json!({"name": "b"})]));
         assert_eq!(read.into_iter().map(|(name, _)| name).collect::<Vec<_>>(), [role("a")]);
         assert!(scopes(&scene.job(DelegationAction::Delete, &[object("a", &[], 1, &["*"])])).is_empty());
+    }
+
+    #[derive(Debug, Clone)]
+    struct Step {
+        action: DelegationAction,
+        roles: Vec<(&'static str, usize, u32, &'static str)>,
+        covering: bool,
+        publish: bool,
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        let action =
+            prop::sample::select(vec![DelegationAction::Add, DelegationAction::Update, DelegationAction::Delete]);
+        let name = prop::sample::select(vec!["a", "b", "c", "D", "d"]);
+        let role = (name, 0..4usize, 1..3u32, prop::sample::select(vec!["*", "x/*", "y"]));
+        let roles = prop::collection::vec(role, 1..4);
+        (action, roles, any::<bool>(), any::<bool>()).prop_map(|(action, roles, covering, publish)| Step {
+            action,
+            roles,
+            covering,
+            publish,
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn any_sequence_leaves_one_truth(steps in prop::collection::vec(step(), 1..15)) {
+            let mut scene = Scene::new(Some(Layout::PathHashPrefixes));
+            let bins = Bins::new(4, Layout::PathHashPrefixes).ok();
+            let mut placement = Placement::of(&Delegations::view(scene.delegations()).expect("delegations"), bins);
+            let mut retired = BTreeSet::new();
+            for Step { action, roles, covering, publish } in steps {
+                let signers = [vec![], vec![&scene.online], vec![&scene.ann, &scene.bob], vec![&scene.ann, &scene.online]];
+                let objects: Vec<_> = roles.iter().map(|(name, by, t, path)| object(name, &signers[*by], *t, &[path])).collect();
+                let job = scene.job(action, &objects);
+                let all = |covering| if covering { roles.iter().map(|(name, ..)| role(name)).collect() } else { BTreeSet::new() };
+                scene.state.covering = all(covering);
+                let decision = decide(&scene.state, &job, at(0));
+                prop_assert!(decision.outcome.status);
+                let Change { charter, delegations, placement: places, due, expirations, .. } = decision.change;
+                let touched = match &due { Due::Roles(due) => due.clone(), _ => vec![] };
+                prop_assert_eq!(delegations.is_some(), touched.contains(&RoleName::targets()));
+                placement = places.unwrap_or(placement);
+                scene.state.chartered.charter = charter.unwrap_or(scene.state.chartered.charter);
+                let repository = scene.state.repository.as_mut().expect("a repository");
+                repository.delegations = delegations.unwrap_or(repository.delegations.clone());
+                repository.settings.expirations.extend(expirations);
+                let view = Delegations::view(&repository.delegations).expect("readable");
+                prop_assert_eq!(&placement, &Placement::of(&view, bins));
+                for (name, custom) in &scene.state.chartered.charter.roles {
+                    let delegated = view.role(name);
+                    prop_assert!(repository.settings.expirations.contains_key(name.as_str()));
+                    prop_assert!(!retired.contains(name) || custom.retired);
+                    if custom.retired {
+                        retired.insert(name.clone());
+                        prop_assert!(delegated.is_none() && custom.announced.is_none());
+                    } else if custom.announced.is_none() {
+                        let signing = delegated.map(|keys| Signing::of(&view.keys, keys));
+                        prop_assert_eq!(signing, Some(custom.signing));
+                    } else {
+                        prop_assert_eq!(custom.signing, Signing::Offline);
+                    }
+                    if publish && !custom.retired {
+                        scene.state.published.insert(name.clone(), version(1));
+                    }
+                }
+                let DelegatedRoles::Roles(delegated) = &view.roles else { panic!("roles") };
+                let custom = delegated.iter().filter(|role| matches!(role.scope, Scope::Paths(_)));
+                for role in custom {
+                    prop_assert!(scene.state.chartered.charter.roles.contains_key(&role.name));
+                }
+            }
+        }
     }
 }

@@ -179,18 +179,21 @@ pub fn read(payload: &Value, known: &Known<'_>) -> Result<Vec<Result<Proposal, F
         None | Some(Value::Null) => &empty,
         Some(keys) => keys.as_object().ok_or_else(|| MetadataError::field("keys", "must be an object"))?,
     };
-    let check = |(text, role): (&str, &Map<String, Value>)| {
+    let check = |(text, role): Named<'_>| {
         let checked = name(text, known, &mut seen).and_then(|name| proposal(name, role, given, known));
         checked.map_err(|reason| Failed { role: text.to_owned(), reason })
     };
     Ok(roles.into_iter().map(check).collect())
 }
 
-/// The names of the roles of a request, each with its object.
+/// A role of a request that was not looked at further: its name and its object.
+pub type Named<'a> = (&'a str, &'a Map<String, Value>);
+
+/// The roles of a request.
 ///
 /// # Errors
 /// [`Unreadable`] when `roles` is no list of objects with names, or a name is none or that of a top-level role.
-pub fn named(payload: &Value) -> Result<Vec<(&str, &Map<String, Value>)>, Unreadable> {
+pub fn named(payload: &Value) -> Result<Vec<Named<'_>>, Unreadable> {
     const TOP_LEVEL: [&str; 4] = ["root", "targets", "snapshot", "timestamp"];
     let mut roles = Vec::new();
     for (i, role) in object(payload)?.list("roles")?.iter().enumerate() {
