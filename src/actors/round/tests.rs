@@ -261,8 +261,8 @@ impl Site {
 
     async fn add(&self, task: &str, of: &str, text: &str) {
         let placement = self.parts.ledger.charter().await.expect("read").placement;
-        let info = json!({"length": 1, "hashes": {"sha256": "0a"}});
-        let artifacts: Vec<(RoleName, ArtifactPath, Value)> = vec![(role(of), path(text), info)];
+        let info = Info::of(&json!({"length": 1, "hashes": {"sha256": "0a"}})).expect("information");
+        let artifacts: Vec<(RoleName, ArtifactPath, Info)> = vec![(role(of), path(text), info)];
         self.stage(task, Work::Add { placement, artifacts, invalid: Vec::new(), visibility: Visibility::NextRound })
             .await;
     }

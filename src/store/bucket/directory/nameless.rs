@@ -1,6 +1,6 @@
 //! Files without a name: they get one when they are on the disk, and one that gets none is gone with its process.
 //!
-//! Local file systems can, network ones can't; then the files are written under another name and renamed.
+//! Local file systems can, network ones can't.
 
 use std::{
     fs,
@@ -35,11 +35,6 @@ impl Nameless {
         file.write_all(bytes)?;
         make_readable(&file)?;
         Ok(Self(file))
-    }
-
-    /// Waits until it is on the disk.
-    pub(super) fn sync(&self) -> io::Result<()> {
-        self.0.sync_all()
     }
 
     /// Gives it a name that no other file has.
@@ -99,7 +94,6 @@ mod tests {
         let second = Nameless::write(home.path(), b"second").expect("written");
         let target = home.path().join("1.root.json");
         assert!(!target.exists());
-        first.sync().expect("synced");
         first.link(&target).expect("linked");
         let error = second.link(&target).expect_err("refused");
         assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);

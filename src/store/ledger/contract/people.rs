@@ -67,7 +67,7 @@ async fn places(ledger: &dyn Ledger) -> (i64, Placement) {
 async fn add_as(ledger: &dyn Ledger, id: &str, paths: &[(&str, u64)], visibility: Visibility) -> Progress {
     let (placement, places) = places(ledger).await;
     let place = |(text, length): &(&str, u64)| {
-        (places.role_for(&path(text)).expect("a place"), path(text), json!({ "length": length }))
+        (places.role_for(&path(text)).expect("a place"), path(text), info(json!({ "length": length })))
     };
     let artifacts = paths.iter().map(place).collect();
     stage(ledger, id, Work::Add { placement, artifacts, invalid: Vec::new(), visibility }).await
@@ -87,7 +87,7 @@ async fn remove(ledger: &dyn Ledger, id: &str, paths: &[&str]) -> Progress {
 /// What a role lists as published, by path.
 async fn listed(ledger: &dyn Ledger, name: &str) -> BTreeMap<String, Value> {
     let listed = ledger.artifacts(vec![role(name)]).await.expect("read").remove(0);
-    listed.into_iter().map(|(path, info)| (path.to_string(), info["length"].clone())).collect()
+    listed.into_iter().map(|(path, info)| (path.to_string(), info.to_value()["length"].clone())).collect()
 }
 
 fn lengths(all: &[(&str, u64)]) -> BTreeMap<String, Value> {
@@ -107,7 +107,8 @@ fn event(number: Version, state: State, through: i64, artifacts: &[(ArtifactPath
 /// The event for what is wanted.
 async fn drafted(ledger: &dyn Ledger, wanted: &Wanted, state: State) -> Event {
     let listed = ledger.artifacts(vec![wanted.role.clone()]).await.expect("read").remove(0);
-    event(wanted.version, state, wanted.through, &change::apply(listed, &wanted.changes))
+    let listed = change::apply(listed, &wanted.changes).into_iter().map(|(path, info)| (path, info.to_value()));
+    event(wanted.version, state, wanted.through, &listed.collect::<Vec<_>>())
 }
 
 async fn record(ledger: &dyn Ledger, name: &str, event: Event) {
@@ -167,8 +168,8 @@ async fn people_are_asked_once(ledger: &dyn Ledger) {
     add(ledger, "2", &[("docs/a", 2), ("docs/b", 2)]).await;
     let [second] = wanted(ledger).await.try_into().expect("one");
     assert_eq!((&second.role, second.reason), (&role("docs"), Reason::Content));
-    let info = |length: u64| ArtifactChange::Add(json!({ "length": length }));
-    assert_eq!(second.changes, [(path("docs/a"), info(2)), (path("docs/b"), info(2))].into());
+    let added = |length: u64| ArtifactChange::Add(info(json!({ "length": length })));
+    assert_eq!(second.changes, [(path("docs/a"), added(2)), (path("docs/b"), added(2))].into());
     let open = drafted(ledger, &second, State::Collecting).await;
     record(ledger, "docs", open).await;
     assert_eq!(wanted(ledger).await, []);
@@ -223,7 +224,7 @@ async fn a_complete_event_is_published_as_it_is(ledger: &dyn Ledger) {
     let chartered = ledger.charter().await.expect("read");
     assert!(chartered.revision > revision);
     assert_eq!(chartered.charter.events, BTreeMap::new());
-    assert_eq!(ledger.artifacts(vec![role("docs")]).await.expect("read"), [[(path("docs/other"), info)]]);
+    assert_eq!(ledger.artifacts(vec![role("docs")]).await.expect("read"), [[(path("docs/other"), super::info(info))]]);
     assert_eq!(listed(ledger, "tools").await, lengths(&[("tools/x", 1)]));
     assert_eq!(ledger.waiting(&role("docs"), 9).await.expect("read"), []);
     let ended = ended(ledger).await;
@@ -527,7 +528,7 @@ async fn artifacts_move_to_people_without_a_gap(ledger: &dyn Ledger) {
     assert_eq!(listed(ledger, "tools").await.len(), 2);
     remove(ledger, "2", &["tools/b"]).await;
     let [draft] = wanted(ledger).await.try_into().expect("one");
-    let info = json!({ "length": 1 });
+    let info = info(json!({ "length": 1 }));
     assert_eq!(
         draft.changes,
         [(path("tools/a"), ArtifactChange::Add(info)), (path("tools/b"), ArtifactChange::Remove)].into()

@@ -223,7 +223,7 @@ async fn any_number_of_artifacts_moves() {
     let count = 21_000;
     let artifacts = (0..count).map(|n| {
         let path = path(&format!("tools/{n}"));
-        (bins().role_for(&path), path, json!({ "length": n }))
+        (bins().role_for(&path), path, info(json!({ "length": n })))
     });
     let (artifacts, visibility) = (artifacts.collect(), Visibility::NextRound);
     stage(&one, "many", Work::Add { placement: 0, artifacts, invalid: Vec::new(), visibility }).await;
