@@ -510,7 +510,7 @@ mod tests {
         let view = Delegations::view(&new.delegations).expect("delegations");
         assert_eq!(view.role(&role("auto")).expect("a role").keyids, [case.online.id()]);
         assert_eq!(view.keys.len(), 3);
-        assert_eq!(new.delegations["roles"][2]["x-rstuf-expire-policy"], 90);
+        assert_eq!(new.delegations["roles"][2].get("x-rstuf-expire-policy"), None);
     }
 
     #[test]
