@@ -21,14 +21,16 @@ pub(crate) async fn an_owner_publishes_metadata(server: impl Deployment) {
     let mut checker = Checker::new(&house.repository);
 
     let both: &[&str] = &["Kay", "Lin"];
-    let mut first = house.people.targets(1, 30, &[("vendor/a", "the content of vendor/a")]);
+    // The first version was given out for a draft that waits for signatures; an upload takes its place.
+    house.pending_role("vendor", |signed| signed["version"] == 1).await;
+    let mut first = house.people.targets(2, 30, &[("vendor/a", "the content of vendor/a")]);
     first["signed"]["x-acme-note"] = json!({ "é": [null, 1] });
     first["signed"]["targets"]["vendor/a"]["custom"] = json!({ "b": 1, "a": "x" });
     let first = publish(&mut house, first, both).await;
-    assert_eq!(house.published("1.vendor.json"), first);
+    assert_eq!(house.published("2.vendor.json"), first);
     checker.check();
     judge.expect(&["vendor/a"]);
-    let second = house.people.targets(2, 30, &[("vendor/a", "other"), ("vendor/b", "b")]);
+    let second = house.people.targets(3, 30, &[("vendor/a", "other"), ("vendor/b", "b")]);
     let second = publish(&mut house, second, both).await;
     assert_eq!(house.current("vendor"), second);
     checker.check();
@@ -36,24 +38,24 @@ pub(crate) async fn an_owner_publishes_metadata(server: impl Deployment) {
 
     let files: &[(&str, &str)] = &[("vendor/a", "bad")];
     let cases: [(&str, u64, i64, &[(&str, &str)], &[&str]); 6] = [
-        ("a stranger", 3, 30, files, &["Kay", "Mallory"]),
-        ("one of two", 3, 30, files, &["Kay"]),
-        ("nobody", 3, 30, files, &[]),
-        ("a rollback", 1, 30, files, both),
-        ("the same version", 2, 30, files, both),
-        ("no time left", 3, -1, files, both),
+        ("a stranger", 4, 30, files, &["Kay", "Mallory"]),
+        ("one of two", 4, 30, files, &["Kay"]),
+        ("nobody", 4, 30, files, &[]),
+        ("a rollback", 2, 30, files, both),
+        ("the same version", 3, 30, files, both),
+        ("no time left", 4, -1, files, both),
     ];
     for (case, version, days, files, signers) in cases {
         let document = house.people.targets(version, days, files);
         is_refused(&mut house, case, document, signers, "vendor").await;
     }
-    let outside = house.people.targets(3, 30, &[("vendor/a", "a"), ("elsewhere", "e")]);
+    let outside = house.people.targets(4, 30, &[("vendor/a", "a"), ("elsewhere", "e")]);
     let why = is_refused(&mut house, "a path of others", outside, both, "vendor").await;
     assert!(why.contains("elsewhere"), "{why}");
     let root = house.people.root(&house.root.next());
     is_refused(&mut house, "a root", root, both, "vendor").await;
     for role in ["default", "nobody", "targets", "bins-0"] {
-        let document = house.people.targets(3, 30, &[]);
+        let document = house.people.targets(4, 30, &[]);
         is_refused(&mut house, role, document, both, role).await;
     }
     assert_eq!(house.current("vendor"), second);
@@ -61,7 +63,7 @@ pub(crate) async fn an_owner_publishes_metadata(server: impl Deployment) {
     // What people add in the usual way comes on top of it.
     let (task, _) = house.add_and_wait_for(&[artifact("vendor/c")], "vendor").await;
     let drafted = house.pending_role("vendor", |signed| signed["targets"]["vendor/c"].is_object()).await;
-    assert_eq!(drafted["signed"]["version"], 3);
+    assert_eq!(drafted["signed"]["version"], 4);
     assert_eq!(drafted["signed"]["targets"]["vendor/b"], second["signed"]["targets"]["vendor/b"]);
     house.sign("vendor", "Kay").await;
     house.sign("vendor", "Lin").await;
