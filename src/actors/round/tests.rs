@@ -30,6 +30,7 @@ use crate::{
         bins::{Bins, Layout},
         delegation::Delegations,
         event::Authority,
+        info::Info,
         key::{ONLINE_KEY_URI, key_id},
         name::{ArtifactPath, KeyId},
         root::{RoleKeys, Root},

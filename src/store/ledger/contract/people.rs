@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{
     commit,
     decisions::{amend, amend_charter, custom, delegated, delegations, placement, with_custom},
-    details, ended, now, path, plan, plan_at, publish, stage, task,
+    details, ended, info, now, path, plan, plan_at, publish, stage, task,
 };
 use crate::{
     store::{
