@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::house::{House, Shape, artifact, deletion};
 use crate::{
     harness::{checker::Checker, deployment::Deployment},
-    judges::{program::Program, tough::Tough},
+    judges::program::Program,
     peers::people::Role,
 };
 
@@ -62,9 +62,6 @@ pub(crate) async fn life_of_delegations(server: impl Deployment) {
     let expected: std::collections::BTreeMap<_, _> = paths.map(|path| (path.to_owned(), artifact(path).info())).into();
     for mut client in [judge, Program::tuf_js()] {
         assert_eq!(client.find(&house.repository, &paths), expected, "{}", client.name());
-    }
-    if house.listed("staging").is_some() {
-        assert_eq!(Tough::load(&house.repository).await.find(&paths), expected, "tough");
     }
 }
 
