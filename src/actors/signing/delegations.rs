@@ -527,8 +527,8 @@ mod tests {
                 let signers = [vec![], vec![&scene.online], vec![&scene.ann, &scene.bob], vec![&scene.ann, &scene.online]];
                 let objects: Vec<_> = roles.iter().map(|(name, by, t, path)| object(name, &signers[*by], *t, &[path])).collect();
                 let job = scene.job(action, &objects);
-                let all = |covering| if covering { roles.iter().map(|(name, ..)| role(name)).collect() } else { BTreeSet::new() };
-                scene.state.covering = all(covering);
+                let names = roles.iter().map(|(name, ..)| role(name));
+                scene.state.covering = names.filter(|_| covering).collect();
                 let decision = decide(&scene.state, &job, at(0));
                 prop_assert!(decision.outcome.status);
                 let Change { charter, delegations, placement: places, due, expirations, .. } = decision.change;
