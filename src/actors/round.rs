@@ -194,8 +194,7 @@ pub async fn round(parts: &Parts, memory: &mut Memory) -> Result<Done, RoundErro
     // Commit: the round has happened.
     let count = roles.len();
     let told = targets.is_some() || plan.root.is_some() || !plan.signed.is_empty();
-    let grace = SignedDuration::try_from(parts.rotation_grace).unwrap_or(SignedDuration::MAX);
-    let root_grace_ends = now.saturating_add(grace).unwrap_or(Timestamp::MAX);
+    let root_grace_ends = grace_ends(now, parts.rotation_grace);
     let publication = Publication { roles, targets, timestamp, root_grace_ends };
     let head = parts.ledger.commit(&plan, publication, parts.clock.now()).await?;
     watch.ended(Phase::Commit);
@@ -208,6 +207,14 @@ pub async fn round(parts: &Parts, memory: &mut Memory) -> Result<Done, RoundErro
     // If the commit has changed the charter, the next plan is of another revision, and everything is read again.
     memory.keep(known, head.sequence, plan.revision);
     Ok(Done::Published { head, roles: count, told })
+}
+
+/// Until when the online keys of a root sign that is replaced now. In whole seconds, as the ledger keeps when roles are due: a round that takes them
+/// then signs without these keys.
+fn grace_ends(now: Timestamp, grace: Duration) -> Timestamp {
+    let grace = SignedDuration::try_from(grace).unwrap_or(SignedDuration::MAX);
+    let ends = now.saturating_add(grace).unwrap_or(Timestamp::MAX);
+    Timestamp::from_second(ends.as_second().saturating_add(1)).unwrap_or(Timestamp::MAX)
 }
 
 /// Takes back what people signed for `role` and clients would refuse now, so that it does not keep all else from being published. A

@@ -535,3 +535,11 @@ async fn a_root_that_was_committed_is_shown_by_who_comes_next() {
     site.settle().await;
     assert_eq!(*site.bucket.held.lock().expect("a lock"), 2);
 }
+
+#[test]
+fn the_grace_of_a_root_ends_with_a_whole_second() {
+    let now: Timestamp = "2026-01-02T03:04:05.678Z".parse().expect("a time");
+    let ends = grace_ends(now, Duration::from_secs(3));
+    assert_eq!(ends, "2026-01-02T03:04:09Z".parse().expect("a time"));
+    assert_eq!(grace_ends(now, Duration::MAX), Timestamp::MAX);
+}
