@@ -330,7 +330,9 @@ impl<D: Deployment> House<D> {
                 return;
             }
             assert!(Instant::now() < deadline, "{role} is signed by {signers:?}, not by {names:?} alone");
-            sleep(POLL_INTERVAL).await;
+            // Sooner than the service looks by itself: every round takes what is due.
+            let reply = self.post("/metadata/online", &json!({ "roles": ["timestamp"] })).await;
+            self.done(reply).await;
         }
     }
 

@@ -77,7 +77,8 @@ async fn all_find(house: &House<impl Deployment>, clients: &mut [Program]) {
     let absent = ["linux/never", "docs/never.md", "never/stable/x"];
     let paths: Vec<_> = PLACES.iter().map(|(path, _)| *path).chain(absent).collect();
     let found = PLACES.iter().map(|(path, _)| ((*path).to_owned(), artifact(path).info()));
-    let mut expected: BTreeMap<_, _> = found.chain(absent.iter().map(|path| ((*path).to_owned(), Value::Null))).collect();
+    let mut expected: BTreeMap<_, _> =
+        found.chain(absent.iter().map(|path| ((*path).to_owned(), Value::Null))).collect();
     for client in clients {
         assert_eq!(client.find(&house.repository, &paths), expected, "{}", client.name());
     }
