@@ -169,7 +169,7 @@ async fn the_end_of_a_role(house: &mut House<impl Deployment>) {
     let reply = house.post("/delegations/", &json!({ "delegations": house.people.delegations(&[other_case]) })).await;
     is_not_done(house, reply, "LIBS").await;
     house.undelegate(&["good"]).await;
-    assert_eq!(house.listed("good").is_some(), true);
+    assert!(house.listed("good").is_some());
 }
 
 /// Names and shapes that are refused. B14 (names), B28 (no internal errors).
