@@ -14,7 +14,7 @@ it at once, kill the group.
   postgres   user rstuf without password, database postgres: postgres://rstuf@127.0.0.1:PORT/postgres
   redis      keeps nothing on disk: redis://127.0.0.1:PORT
   rabbitmq   user guest, password guest: amqp://guest:guest@127.0.0.1:PORT; takes PORT + 1 and PORT + 2 too;
-             virtual hosts: / and, for who wants one alone, it-0 to it-11
+             virtual hosts: / and, for who wants one alone, it-0 to it-31
 
 With IDENTITY, a directory with the files cert.pem, key.pem, user and password, the server speaks nothing
 but TLS on PORT, and lets in nobody but this user with this password.
@@ -80,7 +80,7 @@ redis() {
             --aclfile users.acl)
     fi
     as redis "$(command -v redis-server)" --bind 127.0.0.1 "${listen[@]}" --save '' --appendonly no \
-        --dir "$directory" --databases 64
+        --dir "$directory" --databases 128
 }
 
 rabbitmq() {
@@ -99,7 +99,7 @@ rabbitmq() {
     printf 'load_definitions = %s\n' "$directory/definitions.json" >>"$directory/rabbitmq.conf"
     local hosts='{"name":"/"}' rights number
     rights='{"user":"'$user'","vhost":"/","configure":".*","write":".*","read":".*"}'
-    for number in {0..11}; do
+    for number in {0..31}; do
         hosts+=",{\"name\":\"it-$number\"}"
         rights+=",{\"user\":\"$user\",\"vhost\":\"it-$number\",\"configure\":\".*\",\"write\":\".*\",\"read\":\".*\"}"
     done

@@ -11,7 +11,7 @@ use super::{
     intake::{Arrived, MAX_EXPIRATION_DAYS},
     publisher::Publisher,
     reporter::{Report, Reporter},
-    settings::{Project, Settings as Projection},
+    settings::Settings as Projection,
     signing::{Decision, State, record, rules, tell},
     supervisor::{Lifeline, Post},
 };
@@ -257,9 +257,10 @@ impl Handler<Begin> for Coordinator {
             let with_api = Shared { settings: shared.as_ref(), results: results.as_ref() };
             let begun = begin(ledger.as_ref(), with_api, &keys, &arrived, now).await?;
             settle_lock(ledger.as_ref(), shared.as_ref(), &arrived.task).await?;
-            settings.tell(Project);
             match begun {
-                Some(decision) => tell(&decision, &arrived.task, results.as_ref(), &reporter, &publisher).await,
+                Some(decision) => {
+                    tell(&decision, &arrived.task, results.as_ref(), &settings, &reporter, &publisher).await;
+                }
                 None => reporter.tell(Report),
             }
             Ok(())
@@ -271,10 +272,10 @@ impl Handler<Begin> for Coordinator {
 /// Swaps the lock of a bootstrap that was recorded: to `signing-<id>` while its root waits for signatures, and to nothing when there
 /// is nothing of it: it was refused, revoked or stopped. That of a repository is written with its settings.
 ///
-/// The process may end between the record and this: the task is delivered again then, and this does what is missing. Whoever stops a
-/// bootstrap frees its lock after the stop is recorded, from either state; so no swap here can set it once more.
+/// The process may end between the record and this: the task is delivered again then, and this does what is missing. Where a bootstrap
+/// is stopped meanwhile, the lock `signing-<id>` is freed by the next projection, which looks for it.
 async fn settle_lock(ledger: &dyn Ledger, settings: &dyn Settings, task: &TaskId) -> Result<(), StoreError> {
-    let (waiting, signing) = (Holder::waiting(task), Holder::signing(task));
+    let (waiting, signing) = (Holder::waiting(task), Holder::founded_by(task));
     if ledger.charter().await?.charter.founding.is_some_and(|founding| founding.task == *task) {
         settings.swap(BOOTSTRAP, &waiting, signing).await?;
     } else if ledger.repository().await?.is_none_or(|repository| repository.task != *task) {
@@ -283,19 +284,6 @@ async fn settle_lock(ledger: &dyn Ledger, settings: &dyn Settings, task: &TaskId
         settings.swap(BOOTSTRAP, &signing, Value::Null).await?;
     }
     Ok(())
-}
-
-/// Frees the lock of a bootstrap that waited for signatures, if it was stopped.
-///
-/// # Errors
-/// Those of the two stores; to do it again is safe.
-pub(super) async fn free_lock(ledger: &dyn Ledger, settings: &dyn Settings) -> Result<(), StoreError> {
-    // Before the charter: a lock that is there belongs to a bootstrap that was recorded earlier.
-    let lock = settings.get(BOOTSTRAP).await?;
-    match Holder::read(&lock) {
-        Holder::Taken(task) if lock == Holder::signing(&task) => settle_lock(ledger, settings, &task).await,
-        _ => Ok(()),
-    }
 }
 
 /// What is shared with the API.

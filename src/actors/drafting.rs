@@ -94,7 +94,8 @@ pub async fn draft(parts: &Parts) -> Result<Drafted, DraftError> {
             continue;
         };
         let expires = expiry::expires(now, repository.settings.days(role));
-        let signed = targets::render(*version, expires, &change::apply(listed, changes), None);
+        let listed = change::apply(listed, changes).into_iter().map(|(path, info)| (path, info.to_value()));
+        let signed = targets::render(*version, expires, &listed.collect::<Vec<_>>(), None);
         match charter.events.get_mut(role) {
             // What was wanted is older than this event.
             Some(event) if event.state == State::Complete || event.version > *version || event.through > *through => {

@@ -6,7 +6,7 @@ use actix::prelude::*;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value};
-use tokio::task::spawn_blocking;
+use tokio::{sync::Mutex, task::spawn_blocking};
 
 use super::{
     publisher::{Publisher, Wake},
@@ -22,9 +22,10 @@ use crate::{
     },
     task::{Artifact, ArtifactInfo, Job, Outcome, Progress, RemoveArtifacts, TaskId},
     tuf::{
-        bins::Bins,
+        delegation::Delegations,
         info::{Info, InfoError},
         name::ArtifactPath,
+        placement::Placement,
     },
 };
 
@@ -77,7 +78,10 @@ pub fn work(job: &Job, places: Option<&Places>, now: Timestamp) -> Work {
                     Ok(info) => info,
                     Err(error) => return refused(action, format!("{path}: {error}"), now),
                 };
-                placed.push((bins.role_for(path), path.clone(), info));
+                match placement.role_for(path) {
+                    Some(role) => placed.push((role, path.clone(), info)),
+                    None => invalid.push(path.to_string()),
+                }
             }
             let visibility = visibility(add.publish_artifacts);
             Work::Add { placement: *number, artifacts: placed, invalid, visibility }
@@ -222,7 +226,10 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::{task::AddArtifacts, tuf::bins::Layout};
+    use crate::{
+        task::AddArtifacts,
+        tuf::bins::{Bins, Layout},
+    };
 
     fn added(custom: Option<Value>) -> Work {
         let custom = custom.and_then(|custom| custom.as_object().cloned());

@@ -191,7 +191,7 @@ impl Worker {
             })
         };
         let coordinator = {
-            let (ledger, shared, results) = (ledger.clone(), settings.clone(), results.clone());
+            let (ledger, shared, results) = (ledger.clone(), settings, results.clone());
             let (keys, clock, settings) = (keys.clone(), clock.clone(), projection.clone());
             let (publisher, reporter) = (publisher.clone(), reporter.clone());
             supervisor.child("bootstrap", Restart, move |lifeline| Coordinator {
@@ -207,11 +207,10 @@ impl Worker {
             })
         };
         let clerk = {
-            let (ledger, shared, results) = (ledger.clone(), settings, results.clone());
+            let (ledger, results, clock) = (ledger.clone(), results.clone(), clock.clone());
             let (publisher, reporter) = (publisher.clone(), reporter.clone());
             supervisor.child("clerk", Restart, move |lifeline| Clerk {
                 ledger: ledger.clone(),
-                shared: shared.clone(),
                 results: results.clone(),
                 keys: keys.clone(),
                 clock: clock.clone(),

@@ -1,15 +1,19 @@
 //! Carries out what people decide: signatures, roots, delegations. Each decision is a pure function of what the ledger says.
 //!
-//! The ledger records a decision only if nothing else was decided since what it was made on: see [`record`].
+//! The ledger records a decision only if nothing else was decided since what it was made on: see `record`.
 
-use std::{collections::BTreeSet, ops::Range, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+    sync::Arc,
+    time::Duration,
+};
 
 use actix::prelude::*;
 use jiff::Timestamp;
 use thiserror::Error;
 
 use super::{
-    bootstrap,
     intake::Arrived,
     publisher::{Publisher, Wake},
     reporter::{Report, Reporter, Waiting},
@@ -26,21 +30,20 @@ use crate::{
             charter::{Amended, Amendment, Change, Chartered, Decided, Due, End},
         },
         results::Results,
-        settings as settings_store,
     },
-    task::{DelegationAction, Job, Outcome, Progress, TaskId},
+    task::{Job, Outcome, Progress, TaskId},
     tuf::{
-        delegation::{DelegatedRoles, Delegations, Scope},
+        delegation::Delegations,
         event::Authority,
-        name::RoleName,
+        name::{KeyId, RoleName, Version},
         root::Root,
         wire::{Metadata, MetadataError},
     },
 };
 
-mod delegations;
-mod online;
-mod root;
+pub mod delegations;
+pub mod online;
+pub mod root;
 pub(super) mod rules;
 #[cfg(test)]
 pub(super) mod sample;
@@ -53,10 +56,8 @@ mod usable;
 const TRIES: u32 = 16;
 /// The pause before another try. A part is random, since who else decides tries again too.
 const PAUSE_MS: Range<u64> = 5..50;
-
-pub mod delegations;
-pub mod online;
-pub mod upload;
+/// How long the settings may take; the settings actor tries on by itself.
+const PROJECT_LIMIT: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod delegating;
@@ -92,13 +93,24 @@ impl State {
     ///
     /// # Errors
     /// Those of the ledger.
-    pub async fn read(ledger: &dyn Ledger, job: &Job) -> Result<Self, StoreError> {
+    pub async fn read(ledger: &dyn Ledger, keys: &KeyStore, job: &Job) -> Result<Self, StoreError> {
         // The charter first: if anything changes in between, what is decided on it is not recorded.
         let chartered = ledger.charter().await?;
         let repository = ledger.repository().await?;
-        let scopes = offline_scopes(job);
-        let covering = if scopes.is_empty() { BTreeSet::new() } else { ledger.covering(scopes).await? };
-        Ok(Self { chartered, repository, covering })
+        let (mut covering, mut published, mut unreachable) = (BTreeSet::new(), BTreeMap::new(), BTreeMap::new());
+        if let Job::MetadataDelegation(change) = job {
+            let scopes = delegations::scopes(change);
+            if !scopes.is_empty() {
+                covering = ledger.covering(scopes).await?;
+            }
+            unreachable = usable::unreachable(delegations::online_keys(change), keys).await;
+        }
+        if let Job::MetadataDelegation(_) | Job::PublishDelegatedMetadata(_) = job {
+            let custom = |role: &RoleName| chartered.charter.roles.contains_key(role);
+            let all = ledger.published().await?.into_iter().filter(|(role, _)| custom(role));
+            published = all.map(|(role, file)| (role, file.version)).collect();
+        }
+        Ok(Self { chartered, repository, covering, published, unreachable })
     }
 
     /// Who has to sign this document of a role: what clients trust, and of a root the root itself (TUF §5.3.4).
@@ -125,23 +137,6 @@ impl Repository {
     /// The root that clients trust.
     pub(crate) fn trusted_root(&self) -> Result<Root, MetadataError> {
         Root::view(&Metadata::parse(&self.root)?.signed)
-    }
-}
-
-/// The scopes of the roles that a job delegates to keys that are not online.
-fn offline_scopes(job: &Job) -> Vec<(RoleName, Scope)> {
-    let Job::MetadataDelegation(change) = job else { return Vec::new() };
-    if change.action == DelegationAction::Delete {
-        return Vec::new();
-    }
-    // Those that name no key are signed online. What can't be read is refused later.
-    let mut named = change.delegations.clone();
-    if let Some(roles) = named.get_mut("roles").and_then(serde_json::Value::as_array_mut) {
-        roles.retain(|role| role["keyids"].as_array().is_some_and(|ids| !ids.is_empty()));
-    }
-    match Delegations::view(&named).map(|delegations| delegations.roles) {
-        Ok(DelegatedRoles::Roles(roles)) => roles.into_iter().map(|role| (role.name, role.scope)).collect(),
-        _ => Vec::new(),
     }
 }
 
@@ -194,7 +189,7 @@ pub(super) async fn record(
     decide: impl Fn(&State) -> Decision,
 ) -> Result<Decision, StoreError> {
     for _ in 0..TRIES {
-        let state = State::read(ledger, job).await?;
+        let state = State::read(ledger, keys, job).await?;
         let mut decision = decide(&state);
         if let Err(reason) = usable::brought(&state, &decision.change, keys).await {
             decision = Decision::refused(job.action(), reason, now);
@@ -215,10 +210,15 @@ pub(super) async fn tell(
     decision: &Decision,
     task: &TaskId,
     results: &dyn Results,
+    settings: &Post<Settings>,
     reporter: &Post<Reporter>,
     publisher: &Post<Publisher>,
 ) {
     publisher.tell(Wake);
+    // Before the report: who reads that a task is done may sign at once what waits by then, or begin a bootstrap again.
+    if let Err(error) = settings.ask(Project, PROJECT_LIMIT).await {
+        tracing::warn!(%error, "the settings will be projected later");
+    }
     if decision.end == End::Now {
         return reporter.tell(Report);
     }
@@ -257,8 +257,6 @@ pub struct Decide(pub Arrived);
 pub struct Clerk {
     /// Where decisions are recorded.
     pub ledger: Arc<dyn Ledger>,
-    /// Where the lock of a bootstrap is.
-    pub shared: Arc<dyn settings_store::Settings>,
     /// Where it is told which tasks ended.
     pub results: Arc<dyn Results>,
     /// Where online keys are.
@@ -283,19 +281,18 @@ impl Handler<Decide> for Clerk {
     type Result = AtomicResponse<Self, Result<(), StoreError>>;
 
     fn handle(&mut self, Decide(arrived): Decide, _: &mut Self::Context) -> Self::Result {
-        let (ledger, shared, results) = (self.ledger.clone(), self.shared.clone(), self.results.clone());
+        let (ledger, results) = (self.ledger.clone(), self.results.clone());
         let (keys, now) = (self.keys.clone(), self.clock.now());
         let (settings, publisher, reporter) = (self.settings.clone(), self.publisher.clone(), self.reporter.clone());
         let work = async move {
             let Arrived { task, job, .. } = &arrived;
             let decision = record(ledger.as_ref(), &keys, &arrived, now, |state| decide(state, task, job, now)).await?;
-            if let Job::DeleteSignMetadata(_) = job {
-                bootstrap::free_lock(ledger.as_ref(), shared.as_ref()).await?;
-            }
-            settings.tell(Project);
-            tell(&decision, task, results.as_ref(), &reporter, &publisher).await;
+            tell(&decision, task, results.as_ref(), &settings, &reporter, &publisher).await;
             Ok(())
         };
         AtomicResponse::new(Box::pin(work.into_actor(self)))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use super::Outcome;
+use super::{DelegationAction, Outcome};
 use crate::tuf::{
     event::Missing,
     name::{RoleName, Version},
@@ -32,6 +32,9 @@ impl Outcome {
             "sign_metadata" => "Signature Failed",
             "delete_sign_metadata" => "Deletion of metadata pending signatures failed",
             "metadata_update" => "Metadata Update Failed",
+            "metadata_delegation" => "Metadata Delegation Failed",
+            "force_online_metadata_update" => "Force new online metadata update failed",
+            "publish_delegated_metadata" => "Publish Delegated Metadata Failed",
             _ => "Task Failed",
         };
         Self {
@@ -135,6 +138,41 @@ impl Outcome {
         let update = pending(&RoleName::root(), version);
         let details = json!({ "role": "root", "update": update, "missing": missing });
         Self::done("metadata_update", "Metadata Update Processed", details, now)
+    }
+
+    /// Delegations were changed; `failed` roles were not, each for a reason; `pending` ones become what was asked for as soon as people
+    /// have signed them.
+    ///
+    /// Where nothing was done the contract has an object instead of a list, but for deletions.
+    pub fn delegated(
+        action: DelegationAction,
+        delegated: &[RoleName],
+        failed: &[(String, Value)],
+        pending: &[RoleName],
+        now: Timestamp,
+    ) -> Self {
+        let delegated = match action {
+            DelegationAction::Add | DelegationAction::Update if delegated.is_empty() => Value::Object(Map::new()),
+            _ => json!(delegated),
+        };
+        let failed: Vec<_> = failed.iter().map(|(role, reason)| json!({ "role": role, "reason": reason })).collect();
+        let mut details = json!({ "delegated_roles": delegated, "failed_roles": failed });
+        if !pending.is_empty() {
+            details["pending_roles"] = json!(pending);
+        }
+        Self::done("metadata_delegation", "Metadata Delegation Processed", details, now)
+    }
+
+    /// New versions of roles that are signed online are published.
+    pub fn forced(updated: &[String], now: Timestamp) -> Self {
+        let message = "Force new online metadata update succeeded";
+        Self::done("force_online_metadata_update", message, json!({ "updated_roles": updated }), now)
+    }
+
+    /// Metadata of `role`, signed by its owner, is published; it lists so many artifacts.
+    pub fn uploaded(role: &RoleName, version: Version, artifacts: usize, now: Timestamp) -> Self {
+        let details = json!({ "role": role, "version": version, "artifacts": artifacts });
+        Self::done("publish_delegated_metadata", "Publish Delegated Metadata Processed", details, now)
     }
 }
 

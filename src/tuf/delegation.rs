@@ -190,6 +190,21 @@ impl DelegatedRole {
 }
 
 impl Scope {
+    /// Reads the scope of a role object.
+    ///
+    /// # Errors
+    /// [`MetadataError::Field`] when it has not exactly one of `paths` and `path_hash_prefixes`, or that is no list of texts.
+    pub fn of(role: &Map<String, Value>) -> Result<Self, MetadataError> {
+        match (role.get("paths"), role.get("path_hash_prefixes")) {
+            (Some(_), None) => Ok(Scope::Paths(role.texts("paths")?.into_iter().map(PathPattern::new).collect())),
+            (None, Some(_)) => {
+                let prefixes = role.texts("path_hash_prefixes")?;
+                Ok(Scope::PathHashPrefixes(prefixes.into_iter().map(str::to_owned).collect()))
+            }
+            _ => Err(MetadataError::field("paths", "must be there, or else path_hash_prefixes")),
+        }
+    }
+
     /// Whether it has this path.
     pub fn has(&self, path: &ArtifactPath) -> bool {
         match self {

@@ -61,6 +61,11 @@ impl Info {
         self.canonical.as_deref().unwrap_or(self.json.as_bytes())
     }
 
+    /// The information as a value.
+    pub fn to_value(&self) -> Value {
+        serde_json::from_str(&self.json).expect("it was read from JSON")
+    }
+
     /// Whether its JSON is its canonical form.
     pub(super) fn is_canonical(&self) -> bool {
         self.canonical.is_none()

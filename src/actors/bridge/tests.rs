@@ -31,6 +31,7 @@ use crate::{
     },
     task::{Progress, RemoveArtifacts},
     tuf::{
+        delegation::Scope,
         info::Info,
         name::{ArtifactPath, RoleName},
         snapshot::MetaFile,
@@ -68,6 +69,22 @@ impl Ledger for Picky {
     async fn plan(&self, now: Timestamp, limit: usize) -> Result<Planned, StoreError> {
         self.ledger.plan(now, limit).await
     }
+    async fn charter(&self) -> Result<Chartered, StoreError> {
+        self.ledger.charter().await
+    }
+    async fn amend(&self, amendment: Amendment, now: Timestamp) -> Result<Amended, StoreError> {
+        self.ledger.amend(amendment, now).await
+    }
+    async fn wanted(&self, now: Timestamp) -> Result<Vec<Wanted>, StoreError> {
+        self.ledger.wanted(now).await
+    }
+    async fn waiting(&self, role: &RoleName, limit: usize) -> Result<Vec<TaskId>, StoreError> {
+        self.ledger.waiting(role, limit).await
+    }
+    async fn covering(&self, scopes: Vec<(RoleName, Scope)>) -> Result<BTreeSet<RoleName>, StoreError> {
+        self.ledger.covering(scopes).await
+    }
+
     async fn artifacts(&self, roles: Vec<RoleName>) -> Result<Vec<Vec<(ArtifactPath, Info)>>, StoreError> {
         self.ledger.artifacts(roles).await
     }

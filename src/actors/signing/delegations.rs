@@ -1,4 +1,9 @@
-//! Not there yet.
+//! Adds, changes and deletes delegated roles, each by itself: one that can't be is told, and the others are done.
+//!
+//! A change is effective at once if no client can meet a role without valid metadata by it. Else it is announced, and becomes
+//! effective with the first version of the role that people have signed for it.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde_json::Value;

@@ -1,9 +1,26 @@
-//! Not there yet.
+//! Takes metadata of a delegated role that its owner has signed as a whole, and publishes it as it came.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
 
 use super::{Decision, State};
-use crate::task::DelegatedMetadata;
+use crate::{
+    actors::intake,
+    store::ledger::{
+        Repository,
+        charter::{Change, CustomRole, End, Signing},
+    },
+    task::{DelegatedMetadata, Outcome},
+    tuf::{
+        delegation::{Delegations, change},
+        event::{self, Authority, Event},
+        limits,
+        name::{ArtifactPath, RoleName, Version},
+        placement::Placement,
+        verify::tally,
+        wire::{Header, Metadata, RoleType},
+    },
+};
 
 const ACTION: &str = "publish_delegated_metadata";
 

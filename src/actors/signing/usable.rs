@@ -11,8 +11,8 @@ use crate::{
         ledger::charter::{Change, Charter},
     },
     tuf::{
-        key::ONLINE_KEY_URI,
-        name::RoleName,
+        key::{Key, ONLINE_KEY_URI},
+        name::{KeyId, RoleName},
         root::Root,
         wire::{Metadata, RoleType},
     },
@@ -20,7 +20,7 @@ use crate::{
 
 /// Makes sure that the online keys can be used which this change brings: those of a root that is new, and those of delegations that
 /// were not there before. The error says what is wrong.
-pub(crate) async fn brought(state: &State, change: &Change, store: &KeyStore) -> Result<(), String> {
+pub(super) async fn brought(state: &State, change: &Change, store: &KeyStore) -> Result<(), String> {
     for metadata in roots(&state.chartered.charter, change) {
         let view = Root::view(&metadata.signed).map_err(|error| format!("metadata.root: {error}"))?;
         root(&view, store).await?;
@@ -55,6 +55,17 @@ fn delegated_keys<'a>(delegations: Option<&'a Value>, charter: Option<&'a Charte
     let roles = charter.into_iter().flat_map(|charter| charter.roles.values());
     let announced = roles.filter_map(|role| role.announced.as_ref()).map(|announced| &announced.keys);
     effective.into_iter().chain(announced).flatten().map(|(id, key)| (id.as_str(), key)).collect()
+}
+
+/// Those of these online keys that can't be used, and why.
+pub(super) async fn unreachable(keys: Vec<(KeyId, Key)>, store: &KeyStore) -> BTreeMap<KeyId, String> {
+    let mut unreachable = BTreeMap::new();
+    for (id, key) in keys {
+        if let Err(error) = store.load(&key.raw).await {
+            unreachable.insert(id, error.to_string());
+        }
+    }
+    unreachable
 }
 
 /// Makes sure that enough online keys can be used of every role that this service signs.

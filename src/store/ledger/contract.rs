@@ -93,7 +93,7 @@ pub(super) fn add(paths: &[(&str, u64)], visibility: Visibility) -> Work {
     let artifacts = paths
         .iter()
         .map(|(text, length)| (bins().role_for(&path(text)), path(text), info(json!({ "length": length }))));
-    Work::Add { artifacts: artifacts.collect(), invalid: Vec::new(), visibility }
+    Work::Add { placement: 0, artifacts: artifacts.collect(), invalid: Vec::new(), visibility }
 }
 
 pub(super) fn remove(paths: &[&str]) -> Work {

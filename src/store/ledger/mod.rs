@@ -17,6 +17,7 @@ use crate::{
     tuf::{
         bins::{Bins, Layout},
         change::Changes,
+        delegation::Scope,
         info::Info,
         name::{ArtifactPath, RoleName, Version},
         snapshot::MetaFile,

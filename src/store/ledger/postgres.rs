@@ -24,6 +24,7 @@ use crate::{
     },
     task::{Progress, TaskId},
     tuf::{
+        delegation::Scope,
         info::Info,
         name::{ArtifactPath, RoleName},
         snapshot::MetaFile,
@@ -97,7 +98,7 @@ impl Ledger for PostgresLedger {
         read::covering(&self.pool, scopes).await
     }
 
-    async fn artifacts(&self, roles: Vec<RoleName>) -> Result<Vec<Vec<(ArtifactPath, Value)>>, StoreError> {
+    async fn artifacts(&self, roles: Vec<RoleName>) -> Result<Vec<Vec<(ArtifactPath, Info)>>, StoreError> {
         read::artifacts(&self.pool, &roles).await
     }
 

@@ -20,6 +20,7 @@ use crate::{
     },
     task::{Progress, TaskId},
     tuf::{
+        delegation::Scope,
         info::Info,
         name::{ArtifactPath, RoleName},
         snapshot::MetaFile,
@@ -120,7 +121,7 @@ impl Ledger for SqliteLedger {
         self.read(move |connection| read::covering(connection, scopes)).await
     }
 
-    async fn artifacts(&self, roles: Vec<RoleName>) -> Result<Vec<Vec<(ArtifactPath, Value)>>, StoreError> {
+    async fn artifacts(&self, roles: Vec<RoleName>) -> Result<Vec<Vec<(ArtifactPath, Info)>>, StoreError> {
         self.read(move |connection| roles.iter().map(|role| read::artifacts(connection, role)).collect()).await
     }
 

@@ -26,6 +26,11 @@ pub(super) fn change(info: Option<&str>) -> Result<Change, StoreError> {
     })
 }
 
+/// Target information as it was stored.
+pub(super) fn info(text: &str) -> Result<Info, StoreError> {
+    Info::parse(text).map_err(|error| StoreError::Broken(format!("the ledger holds JSON of another form: {error}")))
+}
+
 /// How a role is signed, as databases take it.
 pub(super) fn signing(signing: Signing) -> &'static str {
     match signing {

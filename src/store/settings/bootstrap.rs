@@ -218,7 +218,6 @@ mod tests {
             assert_eq!(Holder::read(&free), Holder::Nobody, "{free}");
         }
         assert_eq!(Holder::read(&Holder::waiting(&task("a"))), Holder::Waiting(task("a")));
-        assert_eq!(Holder::read(&Holder::signing(&task("a"))), Holder::Taken(task("a")));
     }
 
     #[test]

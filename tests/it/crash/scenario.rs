@@ -22,7 +22,7 @@ fn path(text: &str) -> ArtifactPath {
 
 pub(super) fn add(bins: Bins, artifacts: &[(&str, u64)], visibility: Visibility) -> Work {
     let artifacts = artifacts.iter().map(|(text, length)| (bins.role_for(&path(text)), path(text), stored(*length)));
-    Work::Add { artifacts: artifacts.collect(), invalid: Vec::new(), visibility }
+    Work::Add { placement: 0, artifacts: artifacts.collect(), invalid: Vec::new(), visibility }
 }
 
 pub(super) fn remove(bins: Bins, paths: &[&str]) -> Work {

@@ -43,6 +43,7 @@ use rstuf::{
     telemetry::metrics::Metrics,
     tuf::{
         bins::Bins,
+        delegation::Scope,
         info::Info,
         name::{ArtifactPath, RoleName},
         snapshot::MetaFile,
@@ -74,7 +75,7 @@ impl Scenario {
         payload["timeout"] = 300.into();
         let payload = serde_json::from_value(payload).expect("a bootstrap");
         let keys = Arc::new(KeyStore::new(held.path().join("keys")));
-        let repository = bootstrap::prepare(&payload, &keys, Timestamp::now()).await.expect("a good bootstrap");
+        let repository = bootstrap::prepare(&payload, Timestamp::now()).expect("a good bootstrap");
         Self { ceremony, repository, keys, _held: held }
     }
 }
@@ -379,6 +380,26 @@ impl Ledger for FusedLedger {
 
     async fn plan(&self, now: Timestamp, limit: usize) -> Result<Planned, StoreError> {
         self.fuse.write("plan", self.ledger.plan(now, limit)).await
+    }
+
+    async fn charter(&self) -> Result<Chartered, StoreError> {
+        self.ledger.charter().await
+    }
+
+    async fn amend(&self, amendment: Amendment, now: Timestamp) -> Result<Amended, StoreError> {
+        self.fuse.write("amend", self.ledger.amend(amendment, now)).await
+    }
+
+    async fn wanted(&self, now: Timestamp) -> Result<Vec<Wanted>, StoreError> {
+        self.fuse.write("wanted", self.ledger.wanted(now)).await
+    }
+
+    async fn waiting(&self, role: &RoleName, limit: usize) -> Result<Vec<TaskId>, StoreError> {
+        self.ledger.waiting(role, limit).await
+    }
+
+    async fn covering(&self, scopes: Vec<(RoleName, Scope)>) -> Result<BTreeSet<RoleName>, StoreError> {
+        self.ledger.covering(scopes).await
     }
 
     async fn artifacts(&self, roles: Vec<RoleName>) -> Result<Vec<Vec<(ArtifactPath, Info)>>, StoreError> {

@@ -23,9 +23,9 @@ use super::{checkout, deployment::lasting_ports, fleet::Carrier};
 const START_LIMIT: Duration = Duration::from_secs(120);
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// `scripts/server.sh` makes so many virtual hosts.
-const VIRTUAL_HOSTS: u16 = 12;
-/// `scripts/server.sh` gives Redis 64 databases; a fleet takes three of them, and leaves the first to others.
-const REDIS_SHARES: u16 = 21;
+const VIRTUAL_HOSTS: u16 = 32;
+/// `scripts/server.sh` gives Redis 128 databases; a fleet takes three of them, and leaves the first to others.
+const REDIS_SHARES: u16 = 42;
 
 /// Which server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

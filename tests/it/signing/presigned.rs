@@ -37,10 +37,11 @@ pub(crate) async fn an_owner_publishes_metadata(server: impl Deployment) {
     judge.expect(&["vendor/b"]);
 
     let files: &[(&str, &str)] = &[("vendor/a", "bad")];
-    let cases: [(&str, u64, i64, &[(&str, &str)], &[&str]); 6] = [
-        ("a stranger", 4, 30, files, &["Kay", "Mallory"]),
-        ("one of two", 4, 30, files, &["Kay"]),
-        ("nobody", 4, 30, files, &[]),
+    let (stranger, one, nobody): (&[_], &[_], &[&str]) = (&["Kay", "Mallory"], &["Kay"], &[]);
+    let cases = [
+        ("a stranger", 4, 30, files, stranger),
+        ("one of two", 4, 30, files, one),
+        ("nobody", 4, 30, files, nobody),
         ("a rollback", 2, 30, files, both),
         ("the same version", 3, 30, files, both),
         ("no time left", 4, -1, files, both),

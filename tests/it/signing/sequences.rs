@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::PathBuf,
+    path::Path,
     time::{Duration, Instant},
 };
 
@@ -84,7 +84,7 @@ impl Story {
     }
 
     /// Asserts that a client which holds what it saw at some step finds what there is now.
-    fn is_followed(&self, judge: &mut Program, client: &PathBuf, step: usize) {
+    fn is_followed(&self, judge: &mut Program, client: &Path, step: usize) {
         let paths: Vec<_> =
             DIRECTORIES.iter().flat_map(|directory| (0..4).map(move |n| format!("{directory}/{n}"))).collect();
         let paths: Vec<_> = paths.iter().map(String::as_str).collect();

@@ -18,6 +18,7 @@ use crate::{
     task::TaskId,
     tuf::{
         delegation::Scope,
+        info::Info,
         name::{ArtifactPath, RoleName},
         snapshot::MetaFile,
     },

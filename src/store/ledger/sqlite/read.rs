@@ -11,12 +11,13 @@ use crate::{
         ledger::{
             Ended, Head, Repository, RepositorySettings,
             charter::Chartered,
-            stored::{ended, from_json, path, role, time, version},
+            stored::{ended, from_json, info, path, role, time, version},
         },
     },
     task::TaskId,
     tuf::{
         delegation::Scope,
+        info::Info,
         name::{ArtifactPath, RoleName},
         snapshot::MetaFile,
     },

@@ -202,7 +202,7 @@ fn apply(tx: &Transaction<'_>, changes: &Changes) -> Result<(), StoreError> {
         let role: i64 = id.query_row([role.as_str()], |row| row.get(0))?;
         for (path, change) in changes {
             match change {
-                Change::Add(info) => add.execute(params![role, path.as_str(), to_json(info)?])?,
+                Change::Add(info) => add.execute(params![role, path.as_str(), info.json()])?,
                 Change::Remove => remove.execute(params![role, path.as_str()])?,
             };
         }
