@@ -69,7 +69,8 @@ pub struct State {
     pub chartered: Chartered,
     /// The repository, if there is one.
     pub repository: Option<Repository>,
-    /// Roles of the job whose scope has an artifact that is listed now, by whatever role.
+    /// Roles of the job, and roles that are delegated to and were never published, whose scope has an artifact that is listed now, by whatever
+    /// role.
     pub covering: BTreeSet<RoleName>,
     /// The published versions of delegated roles with names, of those at least that the job names.
     pub published: BTreeMap<RoleName, Version>,
@@ -98,17 +99,18 @@ impl State {
         let chartered = ledger.charter().await?;
         let repository = ledger.repository().await?;
         let (mut covering, mut published, mut unreachable) = (BTreeSet::new(), BTreeMap::new(), BTreeMap::new());
-        if let Job::MetadataDelegation(change) = job {
-            let scopes = delegations::scopes(change);
-            if !scopes.is_empty() {
-                covering = ledger.covering(scopes).await?;
-            }
-            unreachable = usable::unreachable(delegations::online_keys(change), keys).await;
-        }
         if let Job::MetadataDelegation(_) | Job::PublishDelegatedMetadata(_) = job {
             let custom = |role: &RoleName| chartered.charter.roles.contains_key(role);
             let all = ledger.published().await?.into_iter().filter(|(role, _)| custom(role));
             published = all.map(|(role, file)| (role, file.version)).collect();
+        }
+        if let Job::MetadataDelegation(change) = job {
+            let mut scopes = delegations::scopes(change);
+            scopes.extend(delegations::unsigned_scopes(change, repository.as_ref(), &published)?);
+            if !scopes.is_empty() {
+                covering = ledger.covering(scopes).await?;
+            }
+            unreachable = usable::unreachable(delegations::online_keys(change), keys).await;
         }
         Ok(Self { chartered, repository, covering, published, unreachable })
     }

@@ -35,6 +35,11 @@ async fn bad_delegations_are_refused() {
 }
 
 #[tokio::test]
+async fn a_role_that_waits_is_not_met() {
+    delegation::a_role_that_waits_is_not_met(Server::start()).await;
+}
+
+#[tokio::test]
 async fn a_role_waits_for_two_of_three() {
     offline::two_of_three_sign_a_role(Server::start()).await;
 }

@@ -11,9 +11,12 @@ use thiserror::Error;
 
 use super::{Decision, State};
 use crate::{
-    store::ledger::{
-        Repository,
-        charter::{Announced, Change, Charter, CustomRole, Due, End, Signing},
+    store::{
+        StoreError,
+        ledger::{
+            Repository,
+            charter::{Announced, Change, Charter, CustomRole, Due, End, Signing},
+        },
     },
     task::{DelegationAction, MetadataDelegation, Outcome},
     tuf::{
@@ -24,7 +27,7 @@ use crate::{
             proposal::{self, Failed, Known, Named, Names, Proposal, Reason, Unreadable},
         },
         key::Key,
-        name::{KeyId, RoleName},
+        name::{KeyId, RoleName, Version},
         placement::Placement,
         root::Root,
         wire::MetadataError,
@@ -63,6 +66,27 @@ pub fn scopes(job: &MetadataDelegation) -> Vec<(RoleName, Scope)> {
         Some((RoleName::parse(name).ok()?, Scope::of(&role).ok()?))
     };
     roles.into_iter().filter_map(scope).collect()
+}
+
+/// The scopes of roles that are delegated to and were never published, but for those of the request: see [`State::covering`].
+///
+/// # Errors
+/// [`StoreError::Broken`] when the repository can't be read.
+pub(super) fn unsigned_scopes(
+    job: &MetadataDelegation,
+    repository: Option<&Repository>,
+    published: &BTreeMap<RoleName, Version>,
+) -> Result<Vec<(RoleName, Scope)>, StoreError> {
+    let view = repository.map(|repository| Delegations::view(&repository.delegations)).transpose();
+    let view = view.map_err(|error| StoreError::Broken(format!("the ledger's delegations: {error}")))?;
+    let Some(Delegations { roles: DelegatedRoles::Roles(roles), .. }) = view else { return Ok(Vec::new()) };
+    let named: Vec<_> =
+        proposal::named(&job.delegations).unwrap_or_default().into_iter().map(|(name, _)| name).collect();
+    let unsigned = roles.into_iter().filter(|role| {
+        let is_custom = !matches!(role.scope, Scope::PathHashPrefixes(_));
+        is_custom && !published.contains_key(&role.name) && !named.contains(&role.name.as_str())
+    });
+    Ok(unsigned.map(|role| (role.name, role.scope)).collect())
 }
 
 /// The online keys of a request: see [`State::unreachable`].
@@ -188,6 +212,29 @@ impl<'a> Work<'a> {
         }
     }
 
+    /// Makes sure that no role which nobody has signed yet comes to be asked for artifacts that clients see, because `name`, which is asked
+    /// before it, answers for no more than `scope`.
+    fn uncovers_nothing(&self, name: &RoleName, scope: Option<&Scope>) -> Result<(), String> {
+        let DelegatedRoles::Roles(roles) = &self.view.roles else { return Ok(()) };
+        let keeps = |role: &&DelegatedRole| match (scope, &role.scope) {
+            (Some(Scope::Paths(kept)), Scope::Paths(paths)) => paths.iter().all(|path| kept.contains(path)),
+            _ => false,
+        };
+        let is_unsigned = |role: &&DelegatedRole| {
+            let custom = self.charter.roles.get(&role.name).filter(|custom| !custom.retired);
+            custom.is_some_and(|custom| custom.signing == Signing::Offline)
+                && self.state.covering.contains(&role.name)
+                && !self.state.published.contains_key(&role.name)
+        };
+        let mut after = roles.iter().skip_while(|role| role.name != *name).skip(1);
+        match after.find(|role| is_unsigned(role) && !keeps(role)) {
+            None => Ok(()),
+            Some(DelegatedRole { name, .. }) => Err(format!(
+                "{name} would be asked for artifacts that clients see, and nobody has signed it yet: sign it first"
+            )),
+        }
+    }
+
     /// Adds a role, or changes the one of its name.
     fn put(&mut self, proposal: Proposal) -> Result<(), String> {
         let unreachable = |id: &&KeyId| self.state.unreachable.contains_key(*id);
@@ -200,6 +247,7 @@ impl<'a> Work<'a> {
         if !same && let Some(event) = self.charter.events.get(&name).cloned() {
             event.end(&name).map_err(|error| format!("{error}: try again in a moment"))?;
         }
+        self.uncovers_nothing(&name, Some(&proposal.view.scope))?;
         let signing = Signing::of(&proposal.key_views, &proposal.view.keys);
         // Clients would ask a role for artifacts that they see now, and get nothing valid of it.
         let is_met = self.state.covering.contains(&name) || self.state.published.contains_key(&name);
@@ -247,7 +295,9 @@ impl<'a> Work<'a> {
     fn delete(&mut self, text: &str) -> Result<RoleName, String> {
         let unknown = || format!("Role '{text}' does not exists");
         let name = RoleName::parse(text).map_err(|_| unknown())?;
-        let role = self.charter.roles.get_mut(&name).filter(|role| !role.retired).ok_or_else(unknown)?;
+        self.charter.roles.get(&name).filter(|role| !role.retired).ok_or_else(unknown)?;
+        self.uncovers_nothing(&name, None)?;
+        let role = self.charter.roles.get_mut(&name).ok_or_else(unknown)?;
         role.retired = true;
         role.announced = None;
         self.charter.events.remove(&name);

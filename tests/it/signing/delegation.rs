@@ -172,6 +172,40 @@ async fn the_end_of_a_role(house: &mut House<impl Deployment>) {
     assert!(house.listed("good").is_some());
 }
 
+/// A role that was delegated to before anybody signed it comes to be asked for an artifact that clients see, because the role before it takes less or ends:
+/// that has to wait until it is signed, so that no client meets it without valid metadata.
+pub(crate) async fn a_role_that_waits_is_not_met(server: impl Deployment) {
+    let mut house = House::founded(server, Shape::Roles(vec![default(), staging(), rest()])).await;
+    let mut judge = Program::python_tuf();
+    judge.watch(&house.repository, &["never".to_owned()]);
+    let mut checker = Checker::new(&house.repository);
+    house.add(&["a", "staging/s"].map(artifact)).await;
+    judge.expect(&["a", "staging/s"]);
+    house.pending_role("staging", |signed| signed["version"] == 1).await;
+
+    let narrow = Role { paths: vec!["*"], ..default() };
+    let body = json!({ "delegations": house.people.delegations(&[narrow.clone()]) });
+    for (method, body) in [("PUT", body), ("DELETE", deletion(&["default"]))] {
+        let failed = failed_roles(&house, method, body).await;
+        assert_eq!(failed[0]["role"], "default");
+        let reason = failed[0]["reason"].to_string();
+        assert!(reason.contains("staging") && reason.contains("sign it first"), "{reason}");
+    }
+    checker.check();
+    house.sign("staging", "Ada").await;
+    house.sign("staging", "Grace").await;
+    // Now it is known to clients. What moves there is found again as soon as it is signed.
+    judge.forget(&["staging/s"]);
+    house.redelegate(&[narrow]).await;
+    house.pending_role("staging", |signed| signed["targets"]["staging/s"].is_object()).await;
+    house.sign("staging", "Ada").await;
+    house.sign("staging", "Grace").await;
+    checker.check();
+    let watch = judge.rest();
+    assert_eq!(watch.refused, Vec::<String>::new());
+    assert_eq!(judge.find(&house.repository, &["staging/s"])["staging/s"], artifact("staging/s").info());
+}
+
 /// Names and shapes that are refused. B14 (names), B28 (no internal errors).
 pub(crate) async fn bad_delegations_are_refused(server: impl Deployment) {
     let mut house = House::on(server);
