@@ -19,8 +19,8 @@ use crate::{
     peers::people::{Role, RootPlan},
 };
 
-const SEQUENCES: usize = 16;
-const LENGTH: usize = 12;
+const SEQUENCES: usize = 24;
+const LENGTH: usize = 8;
 const LIMIT: Duration = Duration::from_secs(60);
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 const DIRECTORIES: [&str; 4] = ["a", "b", "c", "d"];
