@@ -105,6 +105,7 @@ impl Site {
     }
 }
 
+/// Timestamp and snapshot too, when nothing else is near its end: B1.
 #[actix::test]
 async fn every_online_role_is_renewed_when_a_third_of_its_life_is_left() {
     let site = Site::bootstrapped().await;
