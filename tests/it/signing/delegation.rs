@@ -184,7 +184,7 @@ pub(crate) async fn a_role_that_waits_is_not_met(server: impl Deployment) {
     house.pending_role("staging", |signed| signed["version"] == 1).await;
 
     let narrow = Role { paths: vec!["*"], ..default() };
-    let body = json!({ "delegations": house.people.delegations(&[narrow.clone()]) });
+    let body = json!({ "delegations": house.people.delegations(std::slice::from_ref(&narrow)) });
     for (method, body) in [("PUT", body), ("DELETE", deletion(&["default"]))] {
         let failed = failed_roles(&house, method, body).await;
         assert_eq!(failed[0]["role"], "default");

@@ -19,7 +19,7 @@ use crate::{
     peers::people::{Role, RootPlan},
 };
 
-const SEQUENCES: usize = 24;
+const SEQUENCES: usize = 18;
 const LENGTH: usize = 8;
 const LIMIT: Duration = Duration::from_secs(60);
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
