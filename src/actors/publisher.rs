@@ -157,6 +157,7 @@ async fn next(
         Ok(Done::Dropped(role, cause)) => {
             tracing::error!(%role, %cause, "clients would refuse by now what was signed; it is dropped, and has to be signed anew");
             project(settings).await;
+            reporter.tell(Report);
             Next::Again
         }
         Ok(Done::Published { head, roles, told }) => {

@@ -167,8 +167,9 @@ pub async fn round(parts: &Parts, memory: &mut Memory) -> Result<Done, RoundErro
     }
     let known = memory.take(parts.ledger.as_ref(), &plan).await?;
     if let Err(error) = known.check_next(now) {
-        drop_signed(parts.ledger.as_ref(), &plan, &RoleName::root(), now).await?;
-        return Ok(Done::Dropped(RoleName::root(), error.to_string()));
+        let cause = error.to_string();
+        drop_signed(parts.ledger.as_ref(), &plan, &RoleName::root(), &cause, now).await?;
+        return Ok(Done::Dropped(RoleName::root(), cause));
     }
 
     // Build, sign, write: nothing refers to these files yet.
@@ -181,8 +182,9 @@ pub async fn round(parts: &Parts, memory: &mut Memory) -> Result<Done, RoundErro
             };
         }
         Err(RoundError::Document(role, error)) => {
-            drop_signed(parts.ledger.as_ref(), &plan, &role, now).await?;
-            return Ok(Done::Dropped(role, error.to_string()));
+            let cause = error.to_string();
+            drop_signed(parts.ledger.as_ref(), &plan, &role, &cause, now).await?;
+            return Ok(Done::Dropped(role, cause));
         }
         built => built?,
     };
@@ -219,7 +221,13 @@ fn grace_ends(now: Timestamp, grace: Duration) -> Timestamp {
 
 /// Takes back what people signed for `role` and clients would refuse now, so that it does not keep all else from being published. A
 /// delegated role is due then, and a new version is drafted for them to sign.
-async fn drop_signed(ledger: &dyn Ledger, plan: &Plan, role: &RoleName, now: Timestamp) -> Result<(), StoreError> {
+async fn drop_signed(
+    ledger: &dyn Ledger,
+    plan: &Plan,
+    role: &RoleName,
+    cause: &str,
+    now: Timestamp,
+) -> Result<(), StoreError> {
     let Chartered { revision, mut charter, .. } = ledger.charter().await?;
     if revision != plan.revision {
         return Err(StoreError::Lost("the charter changed after the plan".into()));
@@ -231,7 +239,8 @@ async fn drop_signed(ledger: &dyn Ledger, plan: &Plan, role: &RoleName, now: Tim
         charter.events.remove(role);
         Due::Roles(vec![role.clone()])
     };
-    let change = Change { charter: Some(charter), due, ..Change::default() };
+    let withdrawal = Some(format!("clients would refuse it by now: {cause}"));
+    let change = Change { charter: Some(charter), due, withdrawal, ..Change::default() };
     match ledger.amend(Amendment { base: revision, task: None, change }, now).await? {
         Amended::Recorded => Ok(()),
         Amended::Moved => Err(StoreError::Lost("the charter changed after the plan".into())),

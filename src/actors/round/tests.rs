@@ -21,11 +21,11 @@ use crate::{
         keys::{KeyStore, generate},
         ledger::{
             NewRepository, Repository, RepositorySettings, Request, Visibility, Work,
-            charter::{Announced, NextRoot, RootStage, Signing},
+            charter::{Announced, Decided, End, NextRoot, RootStage, Signing},
             sqlite::SqliteLedger,
         },
     },
-    task::Rotation,
+    task::{Outcome, Progress, Rotation},
     tuf::{
         bins::{Bins, Layout},
         delegation::Delegations,
@@ -282,18 +282,40 @@ impl Site {
     }
 
     async fn change(&self, decide: impl Fn(&mut Change, &Repository)) {
+        self.change_as(None, decide).await;
+    }
+
+    /// Why a task was refused.
+    async fn refusal(&self, task: &str) -> String {
+        let ended = self.parts.ledger.unreported(i64::MAX, 100).await.expect("read");
+        let ended = ended.into_iter().find(|ended| ended.task.as_str() == task).expect("it has ended");
+        let Progress::Finished(outcome) = ended.progress else { panic!("{ended:?}") };
+        outcome.error.expect("a reason")
+    }
+
+    async fn change_as(&self, task: Option<(&str, End)>, decide: impl Fn(&mut Change, &Repository)) {
         let Chartered { revision, charter, .. } = self.parts.ledger.charter().await.expect("read");
         let repository = self.parts.ledger.repository().await.expect("read").expect("a repository");
         let mut change = Change { charter: Some(charter), ..Change::default() };
         decide(&mut change, &repository);
-        let amendment = Amendment { base: revision, task: None, change };
+        let task = task.map(|(task, end)| Decided {
+            task: TaskId::from_text(task),
+            accepted_at: now(),
+            outcome: Outcome::root_updated(now()),
+            end,
+        });
+        let amendment = Amendment { base: revision, task, change };
         assert_eq!(self.parts.ledger.amend(amendment, now()).await.expect("amended"), Amended::Recorded);
     }
 
     /// `signer` signs the open event of `of`.
     async fn sign(&self, of: &str, signer: &Signer) {
+        self.sign_as(None, of, signer).await;
+    }
+
+    async fn sign_as(&self, task: Option<(&str, End)>, of: &str, signer: &Signer) {
         let of = role(of);
-        self.change(|change, repository| {
+        self.change_as(task, |change, repository| {
             let charter = change.charter.as_mut().expect("a charter");
             let event = charter.events.remove(&of).expect("an event");
             let authority = match &charter.roles[&of].announced {
@@ -405,7 +427,7 @@ async fn what_expired_before_its_round_is_dropped_and_drafted_anew() {
     site.settle().await;
     let before = site.parts.ledger.charter().await.expect("read").charter.events[&role("people")].version;
     site.sign("people", &site.people[0]).await;
-    site.sign("people", &site.people[1]).await;
+    site.sign_as(Some(("signs", End::Visible)), "people", &site.people[1]).await;
     // Its time is over before a round comes, and that of the first of all timestamps too.
     site.change(|change, _| {
         let charter = change.charter.as_mut().expect("a charter");
@@ -418,6 +440,8 @@ async fn what_expired_before_its_round_is_dropped_and_drafted_anew() {
     let done = site.settle().await;
     let dropped = done.iter().filter(|done| matches!(done, Done::Dropped(of, _) if *of == role("people"))).count();
     assert_eq!(dropped, 1, "{done:?}");
+    let refused = site.refusal("signs").await;
+    assert!(refused.starts_with("people v") && refused.contains("clients would refuse it by now: "), "{refused}");
     assert!(done.iter().any(|done| matches!(done, Done::Published { .. })), "the rest is published: {done:?}");
     let event = site.parts.ledger.charter().await.expect("read").charter.events[&role("people")].clone();
     assert!(event.version > before);
@@ -429,7 +453,7 @@ async fn a_root_that_clients_would_refuse_is_dropped() {
     let mut site = Site::new().await;
     site.settle().await;
     let wrong = root(3, &site.people, &site.online);
-    site.change(|change, _| {
+    site.change_as(Some(("updates", End::Root(version(3)))), |change, _| {
         let next = NextRoot {
             root: wrong.clone(),
             version: version(3),
@@ -440,6 +464,8 @@ async fn a_root_that_clients_would_refuse_is_dropped() {
     })
     .await;
     let done = site.settle().await;
+    let refused = site.refusal("updates").await;
+    assert!(refused.starts_with("root v3 was withdrawn before clients saw it: "), "{refused}");
     assert!(matches!(&done[..], [Done::Dropped(of, _), ..] if *of == RoleName::root()), "{done:?}");
     assert_eq!(site.bucket.read("3.root.json").await.expect("read"), None);
 }

@@ -324,6 +324,7 @@ impl<'a> Work<'a> {
             new_roles: self.new_roles,
             due: if self.due.is_empty() { Due::None } else { Due::Roles(self.due.into_iter().collect()) },
             placement: (old != new).then_some(new),
+            withdrawal: None,
         })
     }
 }

@@ -37,6 +37,9 @@ pub struct Charter {
     pub roles: BTreeMap<RoleName, CustomRole>,
     /// The open signing events by role; that of a root is `root`.
     pub events: BTreeMap<RoleName, Event>,
+    /// Of what is fully signed and on its way the tasks that end when clients see it, by role; that of a root is `root`. The ledger keeps it.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub awaited: BTreeMap<RoleName, TaskId>,
 }
 
 impl Charter {
@@ -177,9 +180,12 @@ pub struct Change {
     pub new_roles: Vec<RoleName>,
     /// The roles that the next round publishes whether anything changed in them or not.
     pub due: Due,
-    /// Where artifacts are listed from now on: those that are listed, staged or held elsewhere are moved there. What has no
-    /// place any more stays where it is, unpublished with its role, until a place is made for it.
+    /// Where artifacts are listed from now on: those that are listed, staged or held elsewhere are moved there. What is listed and has no
+    /// place any more stays where it is, unpublished with its role, until a place is made for it; what waits for a role that is deleted, and
+    /// has no other place, is dropped.
     pub placement: Option<Placement>,
+    /// Why something that was fully signed is withdrawn, if no task asks for that: told to the tasks that waited for it.
+    pub withdrawal: Option<String>,
 }
 
 impl Change {

@@ -24,6 +24,7 @@ use crate::{
 mod decisions;
 mod people;
 mod roots;
+mod vain;
 
 /// Runs the suite; `make` gives an empty ledger each time.
 pub(crate) async fn all<L: Ledger + 'static>(mut make: impl AsyncFnMut() -> L) {
@@ -48,6 +49,7 @@ pub(crate) async fn all<L: Ledger + 'static>(mut make: impl AsyncFnMut() -> L) {
     decisions::all(&mut make).await;
     people::all(&mut make).await;
     roots::all(&mut make).await;
+    vain::all(&mut make).await;
 }
 
 pub(super) fn now() -> Timestamp {

@@ -25,6 +25,7 @@ use crate::{
     },
 };
 
+mod awaited;
 pub mod charter;
 #[cfg(test)]
 pub(crate) mod contract;
@@ -50,7 +51,8 @@ mod stored;
 ///   was made on another revision is lost too.
 /// - Staged changes of a role that people sign wait, in no plan, until an event of the role that has them is complete and
 ///   is committed. Staged changes of any role with a complete event are for the plan after the one that publishes it.
-/// - A task that waits for a round or a root never waits in vain: a plan is made for it even if there is nothing else to publish.
+/// - A task that waits for a round or a root never waits in vain: a plan is made for it even if there is nothing else to publish. If what it waits
+///   for is withdrawn it ends with that, refused; so does a task whose artifacts wait for a role that is deleted, and have no place elsewhere.
 /// - An artifact that moves is listed by its new role before the old one stops to list it. While it waits for people to sign that, what is
 ///   staged for its path elsewhere is staged for the new role too, by no task.
 /// - Costs grow with what is asked for and with the number of roles, never with the number of artifacts stored.

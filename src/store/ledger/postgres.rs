@@ -37,6 +37,7 @@ mod moves;
 mod read;
 mod requests;
 mod rounds;
+mod vain;
 mod wanted;
 
 /// The ledger in a PostgreSQL database. Clones share their connections, and are one instance.

@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::{
-    NewRepository, Plan, Repository,
-    charter::{Change, Charter, CustomRole, Due, RetiredRoot, RootStage},
+    NewRepository, Plan, Repository, awaited,
+    charter::{Change, Charter, CustomRole, Decided, Due, RetiredRoot, RootStage},
 };
 use crate::{
     store::StoreError,
@@ -45,6 +45,7 @@ pub(super) fn settle(
 ) -> Result<Settled, StoreError> {
     for role in plan.signed.keys() {
         charter.events.remove(role);
+        charter.awaited.remove(role);
         if let Some(custom) = charter.roles.get_mut(role) {
             custom.announced = None;
         }
@@ -68,6 +69,7 @@ pub(super) fn settle(
         Rotation::Seamless => {}
     }
     charter.next_root = None;
+    charter.awaited.remove(&RoleName::root());
     Ok(Settled { charter, root: Some((next.version, next.root.to_bytes())), renew_at })
 }
 
@@ -84,12 +86,13 @@ fn online_keys(root: &Metadata) -> BTreeMap<&'static str, BTreeSet<(&str, String
     ["timestamp", "snapshot", "targets"].into_iter().map(of_role).collect()
 }
 
-/// The charter after an amendment, as far as its change says it. `before` is the charter as it was.
-pub(super) fn amended(before: &Charter, change: &Change) -> Charter {
+/// The charter after an amendment that this task asked for, as far as its change says it. `before` is the charter as it was.
+pub(super) fn amended(before: &Charter, change: &Change, asked: Option<&Decided>) -> Charter {
     let mut charter = change.charter.clone().unwrap_or_else(|| before.clone());
     if let Some(new) = &change.create {
         found(&mut charter, new);
     }
+    awaited::note(before, &mut charter, asked);
     charter
 }
 
@@ -120,7 +123,7 @@ pub(super) fn creator(
 
 /// Whether an amendment changes anything, so that the revision grows. `after` is the charter that comes of it.
 pub(super) fn changes(before: &Charter, after: &Charter, change: &Change) -> bool {
-    let Change { charter: _, create, expirations, delegations, new_roles, due, placement } = change;
+    let Change { charter: _, create, expirations, delegations, new_roles, due, placement, withdrawal: _ } = change;
     let rest_is_empty = create.is_none()
         && expirations.is_empty()
         && delegations.is_none()
@@ -137,6 +140,12 @@ pub(super) fn changed_roles<'a>(
 ) -> impl Iterator<Item = (&'a RoleName, &'a CustomRole)> {
     let same = |custom: &CustomRole, old: &CustomRole| (custom.signing, custom.retired) == (old.signing, old.retired);
     after.roles.iter().filter(move |(role, custom)| !before.roles.get(*role).is_some_and(|old| same(custom, old)))
+}
+
+/// The roles that an amendment deletes.
+pub(super) fn deleted<'a>(before: &'a Charter, after: &'a Charter) -> impl Iterator<Item = &'a RoleName> {
+    let was = |role: &RoleName| before.roles.get(role).is_some_and(|custom| custom.retired);
+    after.roles.iter().filter(move |(role, custom)| custom.retired && !was(role)).map(|(role, _)| role)
 }
 
 /// What the rows of roles are to say of the events that an amendment leaves.
@@ -312,8 +321,8 @@ mod tests {
     fn a_change_is_told_from_none() {
         let before = Charter::default();
         let same = Change { charter: Some(before.clone()), ..Change::default() };
-        assert!(!changes(&before, &amended(&before, &same), &same));
+        assert!(!changes(&before, &amended(&before, &same, None), &same));
         let due = Change { due: Due::All, ..Change::default() };
-        assert!(changes(&before, &amended(&before, &due), &due));
+        assert!(changes(&before, &amended(&before, &due, None), &due));
     }
 }

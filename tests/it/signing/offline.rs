@@ -105,6 +105,8 @@ pub(crate) async fn two_of_three_sign_a_role(server: impl Deployment) {
         assert_eq!(client.find(&house.repository, &paths), expected.clone().into(), "{}", client.name());
     }
     assert_eq!(Tough::load(&house.repository).await.find(&paths), expected.into(), "tough");
+    it_ends_with_its_role(&mut house).await;
+    checker.check();
 }
 
 /// Keys are listed as the delegation has them.
@@ -138,6 +140,19 @@ async fn both_sign_at_once(house: &mut House<impl Deployment>, document: &Value)
     let mut expected = [house.people.id("Kay").to_owned(), house.people.id("Lin").to_owned()];
     expected.sort();
     assert_eq!(signers(&house.current("staging")), expected);
+}
+
+/// What waits for a role that is deleted, and has no place elsewhere, waits no more.
+async fn it_ends_with_its_role(house: &mut House<impl Deployment>) {
+    let (task, _) = house.add_and_wait_for(&[artifact("staging/never")], "staging").await;
+    house.undelegate(&["staging"]).await;
+    let told = house.ended(&task).await;
+    assert_eq!(told["state"], "ERRORED", "{told}");
+    let why = told["result"]["error"].as_str().expect("a reason");
+    assert!(
+        why.starts_with("staging was deleted by the task ") && why.ends_with("lists what was asked of it"),
+        "{why}"
+    );
 }
 
 /// What people give up takes nothing from what was asked for.

@@ -7,6 +7,7 @@ use super::{
     moves, read,
     requests::{created::Created, storable},
     rounds::commit::MAKE_DUE,
+    vain::InVain,
 };
 use crate::{
     store::{
@@ -83,7 +84,7 @@ pub(super) async fn amend(
     let repository = read::the_repository(&next())?;
 
     let before = &current.charter;
-    let mut after = settle::amended(before, &change);
+    let mut after = settle::amended(before, &change, task.as_ref());
     let changes = settle::changes(before, &after, &change);
     let created = match &change.create {
         Some(new) => {
@@ -119,6 +120,10 @@ pub(super) async fn amend(
         let losers = moves::moves(&mut session, &Ground { placement, charter: &after }).await?;
         stale = settle::drop_stale(&mut after, &losers);
     }
+    let asked = task.as_ref().map(|decided| &decided.task);
+    let cause = change.withdrawal.as_deref();
+    let vain = InVain::read(&mut session, (before, &after), asked, cause, now).await?;
+    vain.calls(&mut calls);
     let dues = DueColumns::of(before, &after, stale, &change.due, now);
     dues.calls(&mut calls);
     let placed = i64::from(change.placement.is_some());

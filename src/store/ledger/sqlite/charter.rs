@@ -10,13 +10,14 @@ use crate::{
     store::{
         StoreError,
         ledger::{
+            awaited,
             charter::{Amended, Amendment, Change, Charter, Decided, Due, End, Wanted},
             moving::Ground,
             settle, shape,
             stored::{self, number, optional_version, path, signing, to_json},
         },
     },
-    task::Progress,
+    task::{Outcome, Progress, TaskId},
     tuf::{
         change::Change as ArtifactChange,
         name::{ArtifactPath, RoleName},
@@ -42,7 +43,7 @@ pub(super) fn amend(tx: &Transaction<'_>, amendment: Amendment, now: Timestamp) 
     if before.revision != base {
         return Ok(Amended::Moved);
     }
-    let mut after = settle::amended(&before.charter, &change);
+    let mut after = settle::amended(&before.charter, &change, task.as_ref());
     let mut revision = before.revision;
     if settle::changes(&before.charter, &after, &change) {
         let asks = task.as_ref().map(|decided| &decided.task);
@@ -50,7 +51,12 @@ pub(super) fn amend(tx: &Transaction<'_>, amendment: Amendment, now: Timestamp) 
             let task = settle::creator(&before.charter, asks, read::repository(tx)?.as_ref())?;
             requests::create(tx, &task, new)?;
         }
+        let withdrawal = change.withdrawal.clone();
         apply(tx, &before.charter, &mut after, change, now)?;
+        for (task, why) in awaited::in_vain(&before.charter, &after, asks, withdrawal.as_deref()) {
+            end(tx, &task, why, now)?;
+        }
+        end_without_place(tx, settle::deleted(&before.charter, &after).collect(), asks, now)?;
         write(tx, &after)?;
         revision += 1;
     }
@@ -106,6 +112,41 @@ fn apply(
         Due::All => {
             tx.execute("update roles set renew_at = 0 where signing = 'online' and retired = 0", [])?;
         }
+    }
+    Ok(())
+}
+
+/// Ends a task, unless it has ended.
+fn end(tx: &Transaction<'_>, task: &TaskId, why: String, now: Timestamp) -> Result<(), StoreError> {
+    let mut ask = tx.prepare_cached("select action from tasks where id = ?1 and finished_at is null")?;
+    let action: Option<String> = ask.query_row([task.as_str()], |row| row.get(0)).optional()?;
+    if let Some(action) = action {
+        let progress = to_json(&Progress::Finished(Outcome::refused(&action, why, now)))?;
+        let mut end = tx.prepare_cached("update tasks set progress = ?2, finished_at = ?3 where id = ?1")?;
+        end.execute(params![task.as_str(), progress, now.as_microsecond()])?;
+    }
+    Ok(())
+}
+
+/// Ends the tasks whose changes are of roles that an amendment deletes, and drops these: nobody will publish them.
+fn end_without_place(
+    tx: &Transaction<'_>,
+    deleted: Vec<&RoleName>,
+    asked: Option<&TaskId>,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let mut query = tx.prepare_cached(
+        "select distinct task_id from staged where role = (select id from roles where name = ?1) and task_id <> ''",
+    )?;
+    let mut unstage = tx.prepare_cached("delete from staged where role = (select id from roles where name = ?1)")?;
+    let mut unhold = tx.prepare_cached("delete from held where role = (select id from roles where name = ?1)")?;
+    for role in deleted {
+        let tasks: Result<Vec<String>, _> = query.query_map([role.as_str()], |row| row.get(0))?.collect();
+        for task in tasks? {
+            end(tx, &TaskId::from_text(task), awaited::without_place(role, asked), now)?;
+        }
+        unstage.execute([role.as_str()])?;
+        unhold.execute([role.as_str()])?;
     }
     Ok(())
 }
