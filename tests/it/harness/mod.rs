@@ -13,6 +13,7 @@ pub(crate) mod mount;
 pub(crate) mod repository;
 pub(crate) mod server;
 pub(crate) mod services;
+pub(crate) mod terminal;
 pub(crate) mod web;
 
 use std::{

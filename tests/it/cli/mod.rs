@@ -1,5 +1,18 @@
 //! The command line for people.
 
+mod artifacts;
+mod ceremony;
+mod config;
+mod delegations;
+mod download;
+mod exchange;
+mod help;
+mod import;
+mod keys;
+mod repository;
+mod sign;
+mod update;
+
 use std::process::{Command, Output};
 
 use rstuf::tuf::bins::Layout;

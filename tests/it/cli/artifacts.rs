@@ -1,0 +1,1 @@
+//! Artifacts are added, deleted and published from files.

@@ -1,0 +1,1 @@
+//! A repository is created at a terminal, and by a file of answers.

@@ -1,0 +1,1 @@
+//! The settings of a repository are shown and changed.

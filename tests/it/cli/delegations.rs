@@ -1,0 +1,1 @@
+//! Roles are delegated to, changed and deleted.

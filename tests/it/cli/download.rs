@@ -1,0 +1,1 @@
+//! Artifacts are downloaded from good repositories, and refused from attacked ones.

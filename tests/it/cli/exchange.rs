@@ -1,0 +1,1 @@
+//! Payload files go from one command line to the other.

@@ -1,0 +1,1 @@
+//! Many artifacts from files, whatever interrupts it.

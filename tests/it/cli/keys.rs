@@ -1,0 +1,1 @@
+//! Keys of people: files, tokens, a key management service.

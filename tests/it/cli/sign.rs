@@ -1,0 +1,1 @@
+//! People sign what waits for signatures.

@@ -1,0 +1,190 @@
+//! A person at a real pseudo-terminal: keys are typed, the screen is read.
+
+use std::{
+    fmt::Display,
+    io::{Read, Write},
+    path::Path,
+    sync::{Arc, Condvar, Mutex},
+    thread,
+    time::{Duration, Instant},
+};
+
+use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
+use vt100::Parser;
+
+pub(crate) const ENTER: &str = "\r";
+pub(crate) const DOWN: &str = "\x1b[B";
+pub(crate) const UP: &str = "\x1b[A";
+pub(crate) const SPACE: &str = " ";
+pub(crate) const ESC: &str = "\x1b";
+pub(crate) const CTRL_C: &str = "\x03";
+
+const ROWS: u16 = 40;
+/// The screen that is kept is as high as all that is ever printed, so nothing scrolls out of it.
+const KEPT_ROWS: u16 = 4000;
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A program at a terminal.
+pub(crate) struct Terminal {
+    keyboard: Box<dyn Write + Send>,
+    child: Box<dyn Child + Send + Sync>,
+    shown: Arc<Shown>,
+    _master: Box<dyn MasterPty + Send>,
+}
+
+struct Shown {
+    screen: Mutex<(Parser, Reading)>,
+    changed: Condvar,
+}
+
+#[derive(PartialEq)]
+enum Reading {
+    On,
+    Ended,
+}
+
+impl Terminal {
+    /// Starts `rstuf` at a terminal of so many columns, without colours; its home is `home`, which is its working directory too.
+    pub(crate) fn rstuf(columns: u16, home: &Path, arguments: &[&str]) -> Self {
+        let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_rstuf"));
+        command.args(arguments);
+        command.cwd(home);
+        command.env_clear();
+        for (name, value) in [("TERM", "xterm"), ("LANG", "C.UTF-8"), ("NO_COLOR", "1"), ("PATH", "/usr/bin:/bin")] {
+            command.env(name, value);
+        }
+        command.env("HOME", home);
+        Self::start(columns, command)
+    }
+
+    /// Starts any command.
+    pub(crate) fn start(columns: u16, command: CommandBuilder) -> Self {
+        let size = PtySize { rows: ROWS, cols: columns, pixel_width: 0, pixel_height: 0 };
+        let pair = native_pty_system().openpty(size).expect("a pseudo-terminal");
+        let child = pair.slave.spawn_command(command).expect("the program starts");
+        drop(pair.slave);
+        let keyboard = pair.master.take_writer().expect("a keyboard");
+        let mut output = pair.master.try_clone_reader().expect("a screen");
+        let screen = Mutex::new((Parser::new(KEPT_ROWS, columns, 0), Reading::On));
+        let shown = Arc::new(Shown { screen, changed: Condvar::new() });
+        let to = shown.clone();
+        thread::spawn(move || {
+            let mut bytes = [0; 4096];
+            loop {
+                let count = output.read(&mut bytes).unwrap_or_default();
+                let mut screen = to.screen.lock().expect("no panic");
+                match count {
+                    0 => screen.1 = Reading::Ended,
+                    _ => screen.0.process(&bytes[..count]),
+                }
+                to.changed.notify_all();
+                if count == 0 {
+                    return;
+                }
+            }
+        });
+        Self { keyboard, child, shown, _master: pair.master }
+    }
+
+    /// All that was printed, as it looks now, without blanks at the ends of lines.
+    pub(crate) fn screen(&self) -> String {
+        contents(&self.shown.screen.lock().expect("no panic").0)
+    }
+
+    /// Waits until the screen is as wanted.
+    fn wait(&self, what: impl Display, wanted: impl Fn(&str) -> bool) {
+        let begin = Instant::now();
+        let mut screen = self.shown.screen.lock().expect("no panic");
+        loop {
+            let text = contents(&screen.0);
+            if wanted(&text) {
+                return;
+            }
+            let left = PATIENCE.saturating_sub(begin.elapsed());
+            assert!(screen.1 == Reading::On, "the program ended before {what}:\n{text}");
+            assert!(!left.is_zero(), "still no {what} on the screen:\n{text}");
+            screen = self.shown.changed.wait_timeout(screen, left).expect("no panic").0;
+        }
+    }
+
+    /// Waits until these words are on the screen.
+    pub(crate) fn expect(&mut self, words: &str) {
+        self.wait(format_args!("{words:?}"), |screen| screen.contains(words));
+    }
+
+    /// Waits for an open question that has these words.
+    pub(crate) fn question(&mut self, words: &str) {
+        self.wait(format_args!("question {words:?}"), |screen| {
+            open_question(screen).is_some_and(|q| q.contains(words))
+        });
+    }
+
+    /// Presses keys, whatever is on the screen.
+    pub(crate) fn press(&mut self, keys: &str) {
+        self.keyboard.write_all(keys.as_bytes()).and_then(|()| self.keyboard.flush()).expect("the keyboard works");
+    }
+
+    /// Waits for a question, presses keys and then Enter, and waits until the question is answered.
+    pub(crate) fn answer(&mut self, question: &str, keys: &str) {
+        self.question(question);
+        let answered = answered(&self.screen());
+        self.press(keys);
+        self.press(ENTER);
+        self.wait(format_args!("answer to {question:?}"), |screen| self::answered(screen) > answered);
+    }
+
+    /// Waits for a menu, and chooses the entry that begins so.
+    pub(crate) fn choose(&mut self, question: &str, entry: &str) {
+        self.question(question);
+        let answered = answered(&self.screen());
+        // What is typed filters the menu.
+        self.press(entry);
+        self.wait(format_args!("entry {entry:?}"), |screen| {
+            screen.lines().any(|line| line.strip_prefix("> ").is_some_and(|line| line.contains(entry)))
+        });
+        self.press(ENTER);
+        self.wait(format_args!("choice of {entry:?}"), |screen| self::answered(screen) > answered);
+    }
+
+    /// Takes the last answer back, and waits for the question before.
+    pub(crate) fn undo(&mut self, question_before: &str) {
+        self.press(ESC);
+        self.question(question_before);
+    }
+
+    /// Waits for the end of the program. Its exit code, and all that was printed.
+    pub(crate) fn end(mut self) -> (u32, String) {
+        let begin = Instant::now();
+        let mut screen = self.shown.screen.lock().expect("no panic");
+        while screen.1 == Reading::On {
+            let left = PATIENCE.saturating_sub(begin.elapsed());
+            assert!(!left.is_zero(), "the program goes on:\n{}", contents(&screen.0));
+            screen = self.shown.changed.wait_timeout(screen, left).expect("no panic").0;
+        }
+        let text = contents(&screen.0);
+        drop(screen);
+        let status = self.child.wait().expect("the program ended");
+        (status.exit_code(), text)
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+    }
+}
+
+fn contents(parser: &Parser) -> String {
+    let text = parser.screen().contents();
+    let lines: Vec<_> = text.lines().map(str::trim_end).collect();
+    lines.join("\n").trim_end().to_owned()
+}
+
+/// The last question that waits for an answer: it has a question mark before it, and a tick once it is answered.
+fn open_question(screen: &str) -> Option<&str> {
+    screen.lines().rev().find(|line| line.starts_with("? "))
+}
+
+fn answered(screen: &str) -> usize {
+    screen.lines().filter(|line| line.starts_with("✓ ")).count()
+}
