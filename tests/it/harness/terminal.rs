@@ -3,6 +3,7 @@
 use std::{
     fmt::Display,
     io::{Read, Write},
+    num::NonZeroU16,
     path::Path,
     sync::{Arc, Condvar, Mutex},
     thread,
@@ -21,7 +22,7 @@ pub(crate) const CTRL_C: &str = "\x03";
 
 const ROWS: u16 = 40;
 /// The screen that is kept is as high as all that is ever printed, so nothing scrolls out of it.
-const KEPT_ROWS: u16 = 4000;
+const KEPT_ROWS: NonZeroU16 = NonZeroU16::new(4000).expect("not zero");
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A program at a terminal.
@@ -65,7 +66,7 @@ impl Terminal {
         drop(pair.slave);
         let keyboard = pair.master.take_writer().expect("a keyboard");
         let mut output = pair.master.try_clone_reader().expect("a screen");
-        let screen = Mutex::new((Parser::new(KEPT_ROWS, columns, 0), Reading::On));
+        let screen = Mutex::new((Parser::new(KEPT_ROWS, columns.try_into().expect("some columns"), 0), Reading::On));
         let shown = Arc::new(Shown { screen, changed: Condvar::new() });
         let to = shown.clone();
         thread::spawn(move || {
