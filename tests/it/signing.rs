@@ -3,6 +3,7 @@
 pub(crate) mod delegation;
 pub(crate) mod founding;
 pub(crate) mod house;
+pub(crate) mod immediate;
 pub(crate) mod mixed;
 pub(crate) mod nested;
 pub(crate) mod offline;
@@ -22,6 +23,11 @@ async fn two_of_three_sign_the_first_root_at_different_times() {
 #[tokio::test]
 async fn three_roots_follow_under_constant_additions() {
     rotation::three_roots_follow(Server::start()).await;
+}
+
+#[tokio::test]
+async fn a_stolen_key_is_dropped_at_once() {
+    immediate::a_stolen_key_is_dropped_at_once(Server::start()).await;
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use crate::{
     harness::fleet::{Carrier, Fleet, Plan, Servers},
-    signing::{delegation, founding, mixed, nested, offline, presigned, rotation, window},
+    signing::{delegation, founding, immediate, mixed, nested, offline, presigned, rotation, window},
 };
 
 #[tokio::test]
@@ -22,6 +22,11 @@ async fn two_of_three_sign_the_first_root_of_a_fleet() {
 #[tokio::test]
 async fn three_roots_follow_on_a_fleet() {
     rotation::three_roots_follow(fleet().await).await;
+}
+
+#[tokio::test]
+async fn a_stolen_key_of_a_fleet_is_dropped_at_once() {
+    immediate::a_stolen_key_is_dropped_at_once(fleet().await).await;
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! A repository whose root and roles belong to people.
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::PathBuf,
     time::{Duration, Instant},
@@ -219,6 +220,14 @@ impl<D: Deployment> House<D> {
         self.post("/metadata/", &json!({ "metadata": { "root": root } })).await
     }
 
+    /// Sends the next root as these have signed it, to have it replace its online keys at once, and remembers it.
+    pub(crate) async fn replace_at_once(&mut self, plan: RootPlan, signers: &[&str]) -> Reply {
+        let root = self.people.root(&plan);
+        let root = self.people.sign(&root, signers);
+        self.root = plan;
+        self.post("/metadata/", &json!({ "metadata": { "root": root }, "rotation": "immediate" })).await
+    }
+
     /// Delegates to new roles.
     pub(crate) async fn delegate(&self, roles: &[Role]) -> Value {
         let body = json!({ "delegations": self.people.delegations(roles) });
@@ -336,13 +345,16 @@ impl<D: Deployment> House<D> {
         }
     }
 
-    /// Everything that a dry run leaves as it is: the files of the bucket and what the API tells.
-    pub(crate) async fn everything(&self) -> (Vec<String>, Value, Value) {
+    /// The names of the files in the bucket.
+    pub(crate) fn files(&self) -> BTreeSet<String> {
         let entries = fs::read_dir(self.repository.server.bucket()).expect("the bucket can be listed");
-        let mut files: Vec<_> =
-            entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect();
-        files.sort();
-        (files, self.get("/config/").await.body, self.get("/metadata/sign").await.body)
+        let names = entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned());
+        names.filter(|name| name.ends_with(".json")).collect()
+    }
+
+    /// Everything that a dry run leaves as it is: the files of the bucket and what the API tells.
+    pub(crate) async fn everything(&self) -> (BTreeSet<String>, Value, Value) {
+        (self.files(), self.get("/config/").await.body, self.get("/metadata/sign").await.body)
     }
 }
 
