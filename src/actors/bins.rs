@@ -19,6 +19,7 @@ use crate::{
         delegation::Delegations,
         expiry,
         limits::{self, Length},
+        listing::Listing,
         name::{ArtifactPath, RoleName, Version},
         targets,
         verify::{self, VerifyError},
@@ -36,6 +37,8 @@ pub struct Order {
     pub roles: Vec<(RoleName, Version)>,
     /// The changes of some of them.
     pub changes: BTreeMap<RoleName, BTreeMap<ArtifactPath, Change>>,
+    /// What some of them list as published. Of the others the ledger is asked.
+    pub listed: BTreeMap<RoleName, Arc<Listing>>,
     /// From when on they are valid.
     pub now: Timestamp,
     /// For how many days.
@@ -44,6 +47,13 @@ pub struct Order {
     pub delegations: Arc<Delegations>,
     /// The keys that sign them.
     pub keys: Arc<SigningKeys>,
+}
+
+impl Order {
+    fn changes_of(&self, role: &RoleName) -> &BTreeMap<ArtifactPath, Change> {
+        static NONE: BTreeMap<ArtifactPath, Change> = BTreeMap::new();
+        self.changes.get(role).unwrap_or(&NONE)
+    }
 }
 
 /// A role of an order, ready to be written.
@@ -57,6 +67,8 @@ pub struct Updated {
     pub expires: Timestamp,
     /// Its file.
     pub file: File,
+    /// What it lists, where that can be kept as text.
+    pub listing: Option<Arc<Listing>>,
 }
 
 /// A file that is larger than some client reads.
@@ -109,35 +121,36 @@ pub async fn update<S>(
 where
     S: Future<Output = Result<Vec<Vec<u8>>, UpdateError>>,
 {
-    let names = order.roles.iter().map(|(role, _)| role.clone()).collect();
-    let listed = ledger.artifacts(names).await?;
+    let is_unknown = |role: &&RoleName| !order.listed.get(*role).is_some_and(|old| old.takes(order.changes_of(role)));
+    let unknown: Vec<_> = order.roles.iter().map(|(role, _)| role).filter(is_unknown).cloned().collect();
+    let read = if unknown.is_empty() { Vec::new() } else { ledger.artifacts(unknown).await? };
     let expires = expiry::expires(order.now, order.days);
-    let (order, drafts) = spawn_blocking(move || {
-        let drafts: Vec<_> = order
-            .roles
-            .iter()
-            .zip(listed)
-            .map(|((role, version), listed)| {
-                let listed = match order.changes.get(role) {
-                    Some(changes) => change::apply(listed, changes),
-                    None => listed,
-                };
-                targets::unsigned(*version, expires, &listed)
-            })
-            .collect();
-        (order, drafts)
+    let (order, drafts, listings) = spawn_blocking(move || {
+        let mut read = read.into_iter();
+        let build = |(role, version): &(RoleName, Version)| {
+            let changes = order.changes_of(role);
+            let listing = order.listed.get(role).and_then(|old| old.changed(changes));
+            let artifacts = match listing {
+                Some(_) => Vec::new(),
+                None => change::apply(read.next().unwrap_or_default(), changes),
+            };
+            match listing.or_else(|| Listing::of(&artifacts)) {
+                Some(listing) => (listing.unsigned(*version, expires), Some(Arc::new(listing))),
+                None => (targets::unsigned(*version, expires, &artifacts), None),
+            }
+        };
+        let (drafts, listings): (Vec<_>, Vec<_>) = order.roles.iter().map(build).unzip();
+        (order, drafts, listings)
     })
     .await?;
     let files = sign(drafts).await?;
     spawn_blocking(move || {
-        order
-            .roles
-            .iter()
-            .zip(files)
-            .map(|((role, version), bytes)| {
+        let built = order.roles.iter().zip(listings).zip(files);
+        built
+            .map(|(((role, version), listing), bytes)| {
                 check(&order, role, *version, &bytes)?;
                 let file = File { name: role.file_name(*version), bytes };
-                Ok(Updated { role: role.clone(), version: *version, expires, file })
+                Ok(Updated { role: role.clone(), version: *version, expires, file, listing })
             })
             .collect()
     })

@@ -49,6 +49,7 @@ use crate::{
 };
 
 mod draft;
+mod listings;
 mod memory;
 
 const TIMESTAMP: &str = "timestamp.json";

@@ -11,6 +11,7 @@ pub mod expiry;
 pub mod info;
 pub mod key;
 pub mod limits;
+pub mod listing;
 mod member;
 pub mod name;
 mod pattern;

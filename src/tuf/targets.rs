@@ -200,20 +200,34 @@ fn written(
     form: impl Fn(&Info) -> &[u8],
 ) -> Vec<u8> {
     let length = |(path, info): &&(ArtifactPath, Info)| path.as_str().len() + form(info).len() + ENTRY_BYTES;
-    let mut out = Vec::with_capacity(sorted.iter().map(length).sum::<usize>() + HEADER_BYTES);
+    let bytes = sorted.iter().map(length).sum();
+    around(version, expires, bytes, |out| {
+        for (index, (path, info)) in sorted.iter().enumerate() {
+            if index > 0 {
+                out.push(b',');
+            }
+            write_text(path.as_str(), out);
+            out.push(b':');
+            out.extend_from_slice(form(info));
+        }
+    })
+}
+
+/// The role whose artifacts are these entries, which are in canonical form and JSON.
+pub(super) fn of_entries(version: Version, expires: Timestamp, entries: &str) -> Unsigned {
+    let text = around(version, expires, entries.len(), |out| out.extend_from_slice(entries.as_bytes()));
+    Unsigned::written(text, None)
+}
+
+/// The text around the artifacts, which take about so many bytes.
+fn around(version: Version, expires: Timestamp, bytes: usize, artifacts: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+    let mut out = Vec::with_capacity(bytes + HEADER_BYTES);
     let (expires, version) = (format_expires(expires), version.get());
     out.extend_from_slice(
         format!(r#"{{"_type":"targets","expires":"{expires}","spec_version":"{SPEC_VERSION}""#).as_bytes(),
     );
     out.extend_from_slice(br#","targets":{"#);
-    for (index, (path, info)) in sorted.iter().enumerate() {
-        if index > 0 {
-            out.push(b',');
-        }
-        write_text(path.as_str(), &mut out);
-        out.push(b':');
-        out.extend_from_slice(form(info));
-    }
+    artifacts(&mut out);
     out.extend_from_slice(format!(r#"}},"version":{version}}}"#).as_bytes());
     out
 }

@@ -121,22 +121,23 @@ impl<'a> Draft<'a> {
                 Ok::<_, RoundError>(updated)
             })
             .buffer_unordered(CHUNKS_AT_ONCE);
-        let mut all = Vec::new();
         while let Some(updated) = updates.try_next().await? {
-            all.extend(updated);
-        }
-        for Updated { role, version, expires, file } in all {
-            self.note(role, version, expires);
-            if is_one_batch {
-                self.files.push(file);
+            for Updated { role, version, expires, file, listing } in updated {
+                if let Some(listing) = listing {
+                    self.known.listings.put(role.clone(), version, listing);
+                }
+                self.note(role, version, expires);
+                if is_one_batch {
+                    self.files.push(file);
+                }
             }
         }
         Ok(())
     }
 
     /// Roles that are signed by the same keys for the same time, together.
-    fn orders(&self, plan: &Plan) -> Result<Vec<Order>, RoundError> {
-        let delegations = &self.known.delegations;
+    fn orders(&mut self, plan: &Plan) -> Result<Vec<Order>, RoundError> {
+        let Known { delegations, listings, published, .. } = &mut self.known;
         let mut groups = BTreeMap::<_, Vec<&(RoleName, Version)>>::new();
         for role in plan.roles.iter().filter(|(role, _)| !role.is_top_level() && !plan.signed.contains_key(role)) {
             let keys = delegations.role(&role.0).ok_or_else(|| {
@@ -151,7 +152,12 @@ impl<'a> Draft<'a> {
             let keys = Arc::new(SigningKeys::online(&delegations.keys, &of_role));
             for chunk in roles.chunks(CHUNK) {
                 let changes = |(role, _): &&(RoleName, Version)| Some((role.clone(), plan.changes.get(role)?.clone()));
+                let listed = |(role, _): &&(RoleName, Version)| {
+                    let version = published.get(role)?.version;
+                    Some((role.clone(), listings.take(role, version)?))
+                };
                 orders.push(Order {
+                    listed: chunk.iter().filter_map(listed).collect(),
                     roles: chunk.iter().map(|role| (*role).clone()).collect(),
                     changes: chunk.iter().filter_map(changes).collect(),
                     now: self.now,

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::Timestamp;
 
-use super::RoundError;
+use super::{RoundError, listings::Listings};
 use crate::{
     actors::signer::SigningKeys,
     store::{
@@ -32,6 +32,10 @@ impl Memory {
     pub(super) async fn take(&mut self, ledger: &dyn Ledger, plan: &Plan) -> Result<Known, RoundError> {
         let mut known = match self.0.take() {
             Some((sequence, revision, known)) if (sequence, revision) == (plan.base, plan.revision) => known,
+            // Others have published since. What a version of a role lists stays as long as people decide nothing.
+            Some((_, revision, Known { listings, .. })) if revision == plan.revision => {
+                Known { listings, ..Known::read(ledger, plan.revision).await? }
+            }
             _ => Known::read(ledger, plan.revision).await?,
         };
         if let Some(delegations) = &plan.delegations {
@@ -54,6 +58,8 @@ pub(super) struct Known {
     pub root: Vec<u8>,
     /// Who checks the delegated roles.
     pub delegations: Arc<Delegations>,
+    /// What some of them list.
+    pub listings: Listings,
     current: Root,
     next: Option<Next>,
     retired: Vec<(Root, Timestamp)>,
@@ -87,6 +93,7 @@ impl Known {
         let current = Metadata::parse(&repository.root).and_then(|metadata| Root::view(&metadata.signed));
         Ok(Self {
             published,
+            listings: Listings::default(),
             delegations: Arc::new(Delegations::view(&repository.delegations).map_err(stored)?),
             current: current.map_err(stored)?,
             next: next.transpose().map_err(stored)?,
