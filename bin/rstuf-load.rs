@@ -27,6 +27,9 @@ enum Command {
     /// Do the same signatures, files, fsyncs and rows with no service: what the other figures are compared with
     #[command(after_help = FLOOR_HELP)]
     Floor(load::floor::Options),
+    /// Replace the online key of a worker in this process, and do the same signatures and files with no service
+    #[command(after_help = ROTATION_HELP)]
+    Rotation(load::rotation::Options),
 }
 
 const HTTP_HELP: &str = "\
@@ -49,6 +52,12 @@ Example, beside `rstuf-load http` with the same --clients and --artifacts-per-re
 In a round are: three transactions, every changed bin, snapshot and timestamp, signed, written, flushed and renamed.
 Not in it are HTTP, queue, checks of what comes in, and the reports of tasks.";
 
+const ROTATION_HELP: &str = "\
+Example:
+  rstuf-load rotation --data-dir /var/tmp --bins 16384 --rotations 3
+
+The ratio is that of the medians, to the quicker one of two ways to write the files.";
+
 fn main() -> ExitCode {
     let command = Cli::parse().command;
     cli::install_tls();
@@ -57,6 +66,7 @@ fn main() -> ExitCode {
             Command::Http(options) => load::http::run(options).await,
             Command::Actors(options) => load::actors::run(options).await,
             Command::Floor(options) => load::floor::run(options).await.map(|()| true),
+            Command::Rotation(options) => load::rotation::run(options).await,
         }
     });
     match outcome {

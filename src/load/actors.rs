@@ -42,7 +42,7 @@ use crate::{
     },
     task::{AddArtifacts, ArtifactInfo, Job, Progress, TaskId},
     telemetry::metrics::Metrics,
-    tuf::bins::Layout,
+    tuf::{bins::Layout, name::Version},
 };
 
 /// Tasks that are handed over together, as the bridge does.
@@ -52,7 +52,7 @@ const ROUND: usize = 200_000;
 const STAGE_LIMIT: Duration = Duration::from_secs(60);
 const RENEWAL_INTERVAL: Duration = Duration::from_secs(60);
 /// Artifacts of a request that fills the repository.
-const FILL: usize = 10_000;
+pub(super) const FILL: usize = 10_000;
 
 /// How much is done, and where.
 #[derive(Debug, Clone, Args)]
@@ -138,8 +138,11 @@ pub async fn run(options: Options) -> anyhow::Result<bool> {
 }
 
 /// A worker and what it says.
-struct Driver {
-    worker: Worker,
+pub(super) struct Driver {
+    pub(super) worker: Worker,
+    pub(super) broker: Arc<LocalBroker>,
+    /// Who hold the root keys.
+    pub(super) table: ceremony::Table,
     ledger: Arc<SqliteLedger>,
     pointed: Arc<Pointed>,
     reports: mpsc::UnboundedReceiver<Told>,
@@ -148,10 +151,10 @@ struct Driver {
 }
 
 /// What came of some tasks.
-struct Driven {
+pub(super) struct Driven {
     staged: u64,
     success: u64,
-    failed: u64,
+    pub(super) failed: u64,
     /// In which tasks were being recorded.
     staging: Duration,
     /// From the first task to the last report.
@@ -163,7 +166,7 @@ struct Driven {
 
 impl Driver {
     /// A worker with a repository, on embedded stores in `home`.
-    async fn start(home: &Path, bins: u32, limit: Duration) -> anyhow::Result<Self> {
+    pub(super) async fn start(home: &Path, bins: u32, limit: Duration) -> anyhow::Result<Self> {
         let clock = Clock::system();
         let key_dir = home.join("keys");
         std::fs::create_dir_all(&key_dir)?;
@@ -187,12 +190,15 @@ impl Driver {
             result_expiry: DEFAULT_EXPIRY,
             metrics: Metrics::new(clock.now()),
         });
-        let body = ceremony::hold(&key_dir, bins, Layout::Succinct, clock.now())?;
+        let table = ceremony::Table::sit_down()?;
+        let root = table.root(Version::FIRST, ceremony::online_key(&key_dir, "online")?, clock.now())?;
+        let body = ceremony::bootstrap(&root, bins, Layout::Succinct);
         let bootstrap = serde_json::from_value(json!({
             "settings": body["settings"], "metadata": body["metadata"], "timeout": 300,
         }))?;
         broker.publish(&TaskId::random(), &Job::Bootstrap(Box::new(bootstrap))).await?;
-        let mut driver = Self { worker, ledger, pointed, reports, kind: Kind::new("load", Digest::Sha256)?, limit };
+        let kind = Kind::new("load", Digest::Sha256)?;
+        let mut driver = Self { worker, broker, table, ledger, pointed, reports, kind, limit };
         loop {
             match driver.next_report().await?.progress {
                 Progress::Finished(outcome) if outcome.status => return Ok(driver),
@@ -207,13 +213,13 @@ impl Driver {
         Ok(self.ledger.head().await?.map_or(0, |head| head.sequence))
     }
 
-    async fn next_report(&mut self) -> anyhow::Result<Told> {
+    pub(super) async fn next_report(&mut self) -> anyhow::Result<Told> {
         let report = tokio::time::timeout(self.limit, self.reports.recv()).await;
         report.context("nothing was reported in time")?.context("the worker is gone")
     }
 
     /// Adds `requests` times so many artifacts, with at most `clients` tasks under way.
-    async fn drive(
+    pub(super) async fn drive(
         &mut self,
         requests: usize,
         artifacts: usize,
@@ -300,10 +306,10 @@ impl Driver {
 }
 
 /// What the reporter said of a task, and when that was written.
-struct Told {
-    task: TaskId,
-    progress: Progress,
-    at: Instant,
+pub(super) struct Told {
+    pub(super) task: TaskId,
+    pub(super) progress: Progress,
+    pub(super) at: Instant,
 }
 
 /// The results of tasks, of which the driver hears too.

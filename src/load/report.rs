@@ -92,6 +92,7 @@ pub struct Report {
     counts: Vec<(String, u64)>,
     rates: Vec<(String, f64)>,
     times: Vec<(String, Times)>,
+    ratios: Vec<(String, f64)>,
     processor: Vec<(String, f64)>,
     usages: Vec<Usage>,
     faults: Vec<String>,
@@ -107,6 +108,7 @@ impl Report {
             counts: Vec::new(),
             rates: Vec::new(),
             times: Vec::new(),
+            ratios: Vec::new(),
             processor: Vec::new(),
             usages: Vec::new(),
             faults: Vec::new(),
@@ -127,6 +129,11 @@ impl Report {
     /// How long something took each time.
     pub fn times(&mut self, name: impl Into<String>, times: Times) {
         self.times.push((name.into(), times));
+    }
+
+    /// How many times as much one is as another.
+    pub fn ratio(&mut self, name: impl Into<String>, ratio: f64) {
+        self.ratios.push((name.into(), ratio));
     }
 
     /// Seconds of processor time.
@@ -157,6 +164,7 @@ impl Report {
             "counts": map(&self.counts, |number| json!(number)),
             "rates_per_second": map(&self.rates, |rate| json!(rate)),
             "times": map(&self.times, Times::to_value),
+            "ratios": map(&self.ratios, |ratio| json!(ratio)),
             "cpu_seconds": map(&self.processor, |seconds| json!(seconds)),
             "processes": usages,
             "faults": self.faults,
@@ -187,6 +195,9 @@ impl fmt::Display for Report {
         for (name, times) in &self.times {
             writeln!(f, "  {name:<NAME_WIDTH$}{times}")?;
         }
+        for (name, ratio) in &self.ratios {
+            writeln!(f, "  {name:<NAME_WIDTH$}{ratio:>9.2}")?;
+        }
         for (name, seconds) in &self.processor {
             writeln!(f, "  {:<NAME_WIDTH$}{seconds:>9.2}", format!("processor seconds of {name}"))?;
         }
@@ -214,11 +225,13 @@ mod tests {
         let mut times = Times::new().expect("bounds");
         times.record(std::time::Duration::from_millis(5));
         report.times("POST to 202", times);
+        report.ratio("service to floor", 1.5);
         report.faults(["a fault".to_owned()]);
         let value = report.to_value();
         assert_eq!(value["counts"]["false_success"], 3);
         assert_eq!(value["rates_per_second"]["artifacts_to_success"], 2.5);
         assert_eq!(value["times"]["post_to_202"]["samples"], 1);
+        assert_eq!(value["ratios"]["service_to_floor"], 1.5);
         assert_eq!(value["settings"]["clients"], 2);
         assert!(value["machine"]["cores"].as_u64() > Some(0));
         let text = report.to_string();

@@ -228,13 +228,31 @@ fn floor(arguments: &[&str]) {
     assert!(is_empty(home.path()));
 }
 
+#[test]
+fn a_rotation_writes_every_file_once_more_and_the_floor_the_same() {
+    for (how, timestamps) in [(None, 2), (Some("--immediate"), 1)] {
+        let home = directory();
+        let mut arguments = vec!["rotation", "--data-dir", text(home.path()), "--bins", "4", "--rotations", "2"];
+        arguments.extend(["--fill", "20"].into_iter().chain(how));
+        let (code, report) = report(&arguments);
+        assert_eq!(code, 0, "{report:#}");
+        // Bins, targets, snapshot and the root, and the timestamp of each round.
+        assert_counts(&report, &[("files_of_a_rotation", 7 + timestamps)]);
+        for name in ["service__root_sent_to_success", "floor__each_file_waited_for"] {
+            assert_eq!(report["times"][name]["samples"], 2, "{report:#}");
+        }
+        assert!(report["ratios"]["service_to_floor__of_the_medians"].as_f64() > Some(0.0), "{report:#}");
+        assert!(is_empty(home.path()));
+    }
+}
+
 fn is_empty(directory: &Path) -> bool {
     fs::read_dir(directory).expect("it can be listed").next().is_none()
 }
 
 #[test]
 fn help_teaches() {
-    for command in ["http", "actors", "floor"] {
+    for command in ["http", "actors", "floor", "rotation"] {
         let help = load(&[command, "--help"]);
         let help = String::from_utf8_lossy(&help.stdout).into_owned();
         assert!(help.contains(&format!("rstuf-load {command} --")) && help.contains("--json"), "{help}");
