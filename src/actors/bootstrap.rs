@@ -123,7 +123,7 @@ fn propose(asked: &Value, root: &Root, bins: Option<Bins>) -> Result<Vec<Proposa
         );
     }
     let none = change::none();
-    let online = rules::online_key(root);
+    let online = root.key_of_roles();
     let known = Known { delegations: &none, online, bins, names: Names::Unused([].into()) };
     let within = |error: String| Refusal(format!("settings.roles.delegations: {error}"));
     let read = proposal::read(asked, &known).map_err(|error| within(error.to_string()))?;
@@ -133,7 +133,7 @@ fn propose(asked: &Value, root: &Root, bins: Option<Bins>) -> Result<Vec<Proposa
 
 /// The `delegations` of `targets`: custom roles first, and the bins for everything else.
 fn delegations(root: &Root, bins: Option<Bins>, proposals: &[Proposal]) -> Result<Value, Refusal> {
-    let key: Vec<_> = rules::online_key(root).map(|(id, key)| (id.clone(), key.raw.clone())).into_iter().collect();
+    let key: Vec<_> = root.key_of_bins().map(|(id, key)| (id.clone(), key.raw.clone())).into_iter().collect();
     let bins = bins.map_or_else(change::none, |bins| bins.delegations(&key, 1));
     if proposals.is_empty() {
         return Ok(bins);

@@ -21,6 +21,9 @@ use crate::tuf::{
 /// The member of a key object that tells the workers where the private half of an online key is.
 pub const ONLINE_KEY_URI: &str = "x-rstuf-online-key-uri";
 
+/// The member of a key object of root that tells which delegated roles an online key is for, where no role of root names it: `bins`.
+pub const ONLINE_KEY_ROLE: &str = "x-rstuf-online-key-role";
+
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=4096;
 
 /// Why a signature does not count.

@@ -86,7 +86,9 @@ const ONLINE: [RoleType; 3] = [RoleType::Targets, RoleType::Snapshot, RoleType::
 
 /// The roles that are published with another root: timestamp always; with other online keys all that they sign.
 fn signed_again(old: &Root, new: &Root, delegations: &Delegations) -> Vec<String> {
-    if ONLINE.iter().all(|role| old.role(*role) == new.role(*role)) {
+    let id = |key: Option<(&KeyId, &Key)>| key.map(|(id, _)| id.clone());
+    let bins_change = id(old.key_of_bins()) != id(new.key_of_bins());
+    if ONLINE.iter().all(|role| old.role(*role) == new.role(*role)) && !bins_change {
         return vec!["timestamp".to_owned()];
     }
     let mut again: Vec<_> = ONLINE.iter().map(|role| role.as_str().to_owned()).collect();
@@ -94,14 +96,15 @@ fn signed_again(old: &Root, new: &Root, delegations: &Delegations) -> Vec<String
     let gone = |keys: &RoleKeys| {
         keys.keyids.iter().any(|id| old.role(RoleType::Timestamp).keyids.contains(id) && !kept.contains(id))
     };
-    match &delegations.roles {
-        DelegatedRoles::Succinct(bins) => again.extend(gone(&bins.keys).then(|| NAME_PREFIX.to_owned())),
+    let has_bins = match &delegations.roles {
+        DelegatedRoles::Succinct(_) => true,
         DelegatedRoles::Roles(roles) => {
-            let (bins, custom): (Vec<_>, Vec<_>) = roles.iter().partition(|role| is_bin(role));
-            again.extend(custom.iter().filter(|role| gone(&role.keys)).map(|role| role.name.to_string()));
-            again.extend(bins.iter().any(|role| gone(&role.keys)).then(|| NAME_PREFIX.to_owned()));
+            let custom = roles.iter().filter(|role| !is_bin(role) && gone(&role.keys));
+            again.extend(custom.map(|role| role.name.to_string()));
+            roles.iter().any(is_bin)
         }
-    }
+    };
+    again.extend((has_bins && bins_change).then(|| NAME_PREFIX.to_owned()));
     again
 }
 
@@ -163,10 +166,9 @@ fn proposed(published: Published<'_>, payload: &Value, names: impl FnOnce(BTreeS
     };
     let custom = custom(&there);
     let none = change::none();
-    let ids = root.role(RoleType::Timestamp).keyids.iter();
     let known = Known {
         delegations: published.targets["signed"].get("delegations").unwrap_or(&none),
-        online: ids.filter_map(|id| root.keys.get_key_value(id)).find(|(_, key)| key.online_uri().is_some()),
+        online: root.key_of_roles(),
         bins: bins(&there),
         names: names(custom.iter().map(|role| role.name.clone()).collect()),
     };

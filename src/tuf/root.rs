@@ -6,7 +6,8 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use crate::tuf::{
-    key::Key,
+    bins::NAME_PREFIX,
+    key::{Key, ONLINE_KEY_ROLE},
     member::{Members, MetadataError, object},
     name::{KeyId, Version},
     wire::{Header, RoleType, SPEC_VERSION, format_expires},
@@ -106,6 +107,20 @@ impl Root {
         self.keys.get_key_value(self.role(role).keyids.first()?)
     }
 
+    /// The key that signs delegated roles which name no key: the first online key of `timestamp`.
+    pub fn key_of_roles(&self) -> Option<(&KeyId, &Key)> {
+        let mut keys = self.role(RoleType::Timestamp).keyids.iter().filter_map(|id| self.keys.get_key_value(id));
+        keys.find(|(_, key)| key.online_uri().is_some())
+    }
+
+    /// The key that signs the hash bins: the one that says so, or else that of the roles which name none. A root has no role of the
+    /// bins, since clients know of four roles; so it is no role that names the key. Who signs the root answers for it all the same.
+    pub fn key_of_bins(&self) -> Option<(&KeyId, &Key)> {
+        let says_so = |key: &Key| key.raw.get(ONLINE_KEY_ROLE).and_then(Value::as_str) == Some(NAME_PREFIX);
+        let mut keys = self.keys.iter().filter(|(_, key)| key.online_uri().is_some());
+        keys.find(|(_, key)| says_so(key)).or_else(|| self.key_of_roles())
+    }
+
     /// Writes what a new root signs.
     pub fn render(version: Version, expires: Timestamp, keys: &[(KeyId, Value)], roles: &[(&str, RoleKeys)]) -> Value {
         let sorted: BTreeMap<_, _> = roles.iter().map(|(name, keys)| (*name, keys)).collect();
@@ -127,7 +142,10 @@ impl Root {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tuf::sample::{self, Signer};
+    use crate::tuf::{
+        key::ONLINE_KEY_URI,
+        sample::{self, Signer},
+    };
 
     #[test]
     fn what_is_rendered_is_read_back() {
@@ -160,6 +178,26 @@ mod tests {
             *signed.pointer_mut(pointer).expect("a member") = value;
             assert_eq!(Root::view(&signed).expect_err(pointer).to_string(), why);
         }
+    }
+
+    #[test]
+    fn bins_have_the_key_that_says_so_or_that_of_timestamp() {
+        let (a, online, own) = (Signer::new(), Signer::new(), Signer::new());
+        let mut signed = sample::root(1, &[&a], 1, &online);
+        let keys = |signed: &Value| {
+            let root = Root::view(signed).expect("a root");
+            [root.key_of_roles(), root.key_of_bins()].map(|key| key.map(|(id, _)| id.clone()))
+        };
+        assert_eq!(keys(&signed), [None, None]);
+        signed["keys"][online.id().as_str()][ONLINE_KEY_URI] = json!("fn:online");
+        assert_eq!(keys(&signed), [Some(online.id()), Some(online.id())]);
+        signed["keys"][own.id().as_str()] = own.key();
+        signed["keys"][own.id().as_str()][ONLINE_KEY_ROLE] = json!("bins");
+        assert_eq!(keys(&signed), [Some(online.id()), Some(online.id())], "it says not where it is kept");
+        signed["keys"][own.id().as_str()][ONLINE_KEY_URI] = json!("fn:own");
+        assert_eq!(keys(&signed), [Some(online.id()), Some(own.id())]);
+        signed["keys"][own.id().as_str()][ONLINE_KEY_ROLE] = json!("other");
+        assert_eq!(keys(&signed), [Some(online.id()), Some(online.id())]);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Signing by people, as clients, signers and administrators see it: ceremonies, rotation, delegations.
 
+mod bins;
 pub(crate) mod delegation;
 pub(crate) mod founding;
 pub(crate) mod house;
@@ -12,6 +13,8 @@ pub(crate) mod presigned;
 pub(crate) mod rotation;
 mod sequences;
 pub(crate) mod window;
+
+use rstuf::tuf::bins::Layout;
 
 use crate::harness::server::Server;
 
@@ -28,6 +31,12 @@ async fn three_roots_follow_under_constant_additions() {
 #[tokio::test]
 async fn a_stolen_key_is_dropped_at_once() {
     immediate::a_stolen_key_is_dropped_at_once(Server::start()).await;
+}
+
+#[tokio::test]
+async fn bins_have_an_online_key_of_their_own() {
+    bins::have_an_online_key_of_their_own(Layout::PathHashPrefixes).await;
+    bins::have_an_online_key_of_their_own(Layout::Succinct).await;
 }
 
 #[tokio::test]

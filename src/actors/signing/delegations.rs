@@ -30,8 +30,8 @@ use crate::{
         name::{KeyId, RoleName, Version},
         placement::Placement,
         root::Root,
+        wire::Metadata,
         wire::MetadataError,
-        wire::{Metadata, RoleType},
     },
 };
 
@@ -170,9 +170,7 @@ fn online_key(charter: &Charter, repository: &Repository) -> Result<Option<(KeyI
         Some(next) => Root::view(&next.root.signed)?,
         None => Root::view(&Metadata::parse(&repository.root)?.signed)?,
     };
-    let keys = root.role(RoleType::Timestamp).keyids.iter();
-    let mut keys = keys.filter_map(|id| Some((id.clone(), root.keys.get(id)?.clone())));
-    Ok(keys.find(|(_, key)| key.online_uri().is_some()))
+    Ok(root.key_of_roles().map(|(id, key)| (id.clone(), key.clone())))
 }
 
 /// The charter and the delegations while a request is carried out.

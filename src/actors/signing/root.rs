@@ -1,6 +1,6 @@
 //! The next root.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -15,7 +15,7 @@ use crate::{
     tuf::{
         delegation::{
             Delegations,
-            change::{Draft, with_keys_swapped},
+            change::{Draft, KeySwap, KeySwaps, with_keys_swapped},
         },
         event::{Event, State as Stands, faults},
         key::Key,
@@ -128,19 +128,38 @@ fn essence(key: &Key) -> Value {
     json!([key.raw["keytype"], key.raw["scheme"], key.raw["keyval"]])
 }
 
-/// Another online key of the bins, and of the roles that have the one of `timestamp`.
+/// Other online keys of the bins, and of the roles that have the one of `timestamp`.
 struct Swap {
-    keys: BTreeMap<KeyId, (KeyId, Value)>,
-    /// Whether signatures of the old key don't count for the new one.
-    signs_otherwise: bool,
+    keys: KeySwaps,
+    /// The old keys whose signatures don't count for the new ones.
+    signs_otherwise: BTreeSet<KeyId>,
 }
 
 impl Swap {
     fn of(trusted: &Root, next: &Root) -> Option<Self> {
-        let (old, new) = (rules::online_key(trusted)?, rules::online_key(next)?);
-        let signs_otherwise = old.0 != new.0 || essence(old.1) != essence(new.1);
-        let keys = [(old.0.clone(), (new.0.clone(), new.1.raw.clone()))].into();
-        (old != new).then_some(Self { keys, signs_otherwise })
+        let mut swap = Self { keys: KeySwaps::default(), signs_otherwise: BTreeSet::new() };
+        let of_bins = swap.pair(trusted.key_of_bins(), next.key_of_bins());
+        swap.keys.bins.extend(of_bins.clone());
+        // A role may have that of the bins, if it asked for it. That of the roles without keys counts if both are one.
+        swap.keys.custom.extend(of_bins);
+        let of_roles = swap.pair(trusted.key_of_roles(), next.key_of_roles());
+        if let Some((old, _)) = trusted.key_of_roles() {
+            swap.keys.custom.remove(old);
+        }
+        swap.keys.custom.extend(of_roles);
+        (swap.keys != KeySwaps::default()).then_some(swap)
+    }
+
+    /// The new key in the place of the old one, unless they are the same.
+    fn pair(&mut self, old: Option<(&KeyId, &Key)>, new: Option<(&KeyId, &Key)>) -> Option<(KeyId, (KeyId, Value))> {
+        let (old, new) = (old?, new?);
+        if old == new {
+            return None;
+        }
+        if old.0 != new.0 || essence(old.1) != essence(new.1) {
+            self.signs_otherwise.insert(old.0.clone());
+        }
+        Some((old.0.clone(), (new.0.clone(), new.1.raw.clone())))
     }
 
     /// The delegations with the new key, and whether any role has to be signed by it that this service signs alone. Where people sign
@@ -168,7 +187,9 @@ impl Swap {
                 charter.events.remove(name);
             }
         }
-        Ok((draft.finish()?, self.signs_otherwise && (concerned.bins || !online.is_empty())))
+        let counts_no_more = |keys: &KeySwap| keys.keys().any(|old| self.signs_otherwise.contains(old));
+        let bins = concerned.bins && counts_no_more(&self.keys.bins);
+        Ok((draft.finish()?, bins || (!online.is_empty() && counts_no_more(&self.keys.custom))))
     }
 }
 
@@ -190,6 +211,7 @@ mod tests {
         actors::signing::sample::{after, before, bins, delegations, details, online_key, refusal, root, state},
         store::ledger::charter::CustomRole,
         tuf::{
+            key::ONLINE_KEY_ROLE,
             name::Version,
             sample::{Signer, at, role, sign, version},
         },
@@ -348,6 +370,49 @@ mod tests {
             assert_eq!(decision.change.due, Due::All);
             assert_eq!(decision.change.delegations, Some(bins(&online)));
         }
+    }
+
+    /// A root in which the bins have a key of their own.
+    fn with_key_of_bins(mut signed: Value, own: &Signer) -> Value {
+        let (id, mut key) = online_key(own);
+        key[ONLINE_KEY_ROLE] = json!("bins");
+        signed["keys"][id.as_str()] = key;
+        signed
+    }
+
+    #[test]
+    fn bins_get_a_key_of_their_own_change_it_and_lose_it() {
+        let case = Case::new();
+        let (first, second) = (Signer::new(), Signer::new());
+        let all = [&case.a, &case.b];
+        let key_of = |decision: &Decision| {
+            let delegations = decision.change.delegations.clone().expect("delegations");
+            assert_eq!(delegations["keys"].as_object().map(serde_json::Map::len), Some(1));
+            delegations["succinct_roles"]["keyids"].clone()
+        };
+        let seen = |decision: &Decision, signed: &Value| {
+            let trusted = sign(signed.clone(), &all);
+            state(&trusted, decision.change.delegations.clone().expect("delegations"), Charter::default())
+        };
+        let own = with_key_of_bins(case.next(), &first);
+        let decision = case.update(&sign(own.clone(), &all));
+        assert_eq!((key_of(&decision), &decision.change.due), (json!([first.id()]), &Due::All));
+        // Clients that hold either root read what the keys of both have signed: they are the same.
+        assert_eq!(on_its_way(&decision).stage, RootStage::Ready);
+
+        let there = seen(&decision, &own);
+        let other = with_key_of_bins(root(3, &all, 2, &case.online), &second);
+        let decision = post(&there, &sign(other, &all), Rotation::Seamless);
+        assert_eq!((key_of(&decision), &decision.change.due), (json!([second.id()]), &Due::All));
+        let none = root(3, &all, 2, &case.online);
+        let decision = post(&there, &sign(none, &all), Rotation::Seamless);
+        assert_eq!(key_of(&decision), json!([case.online.id()]));
+        // Another key of timestamp is none of theirs.
+        let online = Signer::new();
+        let timestamp = with_key_of_bins(root(3, &all, 2, &online), &first);
+        let decision = post(&there, &sign(timestamp, &all), Rotation::Seamless);
+        assert_eq!(decision.change.delegations, there.repository.map(|repository| repository.delegations));
+        assert!(matches!(&decision.change.due, Due::Roles(roles) if roles.len() == 3));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use crate::tuf::{
     key::Key,
     limits::{self, Length},
-    name::{KeyId, RoleName, Version},
+    name::{RoleName, Version},
     root::Root,
     wire::{Metadata, RoleType, format_expires},
 };
@@ -46,11 +46,4 @@ pub(crate) fn root(metadata: &Metadata, version: Version, now: Timestamp) -> Res
         return Err(format!("it is too large for {}", clients.join(", ")));
     }
     Ok(root)
-}
-
-/// The key that signs the bins, and the roles that name no key: the first online key of `timestamp`.
-pub(crate) fn online_key(root: &Root) -> Option<(&KeyId, &Key)> {
-    let role = root.role(RoleType::Timestamp);
-    let mut keys = role.keyids.iter().filter_map(|id| root.keys.get_key_value(id));
-    keys.find(|(_, key)| key.online_uri().is_some())
 }

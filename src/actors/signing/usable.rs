@@ -88,5 +88,8 @@ async fn root(root: &Root, store: &KeyStore) -> Result<(), String> {
             return Err(format!("{role} needs {threshold} online key(s), {usable} can be used: {causes}"));
         }
     }
+    if let Some((id, key)) = root.key_of_bins().filter(|key| Some(*key) != root.key_of_roles()) {
+        store.load(&key.raw).await.map_err(|error| format!("key {id} of the bins: {error}"))?;
+    }
     Ok(())
 }

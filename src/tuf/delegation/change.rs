@@ -17,6 +17,18 @@ pub struct Draft {
     members: Map<String, Value>,
 }
 
+/// Keys by the ids of those in whose place they come.
+pub type KeySwap = BTreeMap<KeyId, (KeyId, Value)>;
+
+/// Which keys come in the place of others.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct KeySwaps {
+    /// In roles with paths.
+    pub custom: KeySwap,
+    /// In hash bins, of either layout.
+    pub bins: KeySwap,
+}
+
 /// Which roles a swap of keys concerned.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Swapped {
@@ -80,9 +92,9 @@ impl Draft {
     ///
     /// # Errors
     /// [`MetadataError::Field`] when the key ids of a role can't be read.
-    pub fn swap(&mut self, keys: &BTreeMap<KeyId, (KeyId, Value)>) -> Result<Swapped, MetadataError> {
+    pub fn swap(&mut self, keys: &KeySwaps) -> Result<Swapped, MetadataError> {
         let mut swapped = Swapped::default();
-        let replaced = |role: &mut Value| -> Result<bool, MetadataError> {
+        let replaced = |role: &mut Value, keys: &KeySwap| -> Result<bool, MetadataError> {
             let old = object(role)?.texts("keyids")?;
             if !old.iter().any(|id| keys.contains_key(*id)) {
                 return Ok(false);
@@ -99,21 +111,22 @@ impl Draft {
             Ok(true)
         };
         if let Some(bins) = self.members.get_mut("succinct_roles") {
-            swapped.bins = replaced(bins)?;
+            swapped.bins = replaced(bins, &keys.bins)?;
         }
         if let Some(Value::Array(roles)) = self.members.get_mut("roles") {
             for role in roles {
-                if !replaced(role)? {
+                let is_bin = role.get("path_hash_prefixes").is_some();
+                if !replaced(role, if is_bin { &keys.bins } else { &keys.custom })? {
                     continue;
                 }
-                match role.get("path_hash_prefixes") {
-                    Some(_) => swapped.bins = true,
-                    None => swapped.custom.extend(role["name"].as_str().and_then(|name| RoleName::parse(name).ok())),
+                match is_bin {
+                    true => swapped.bins = true,
+                    false => swapped.custom.extend(role["name"].as_str().and_then(|name| RoleName::parse(name).ok())),
                 }
             }
         }
         if !swapped.is_empty() {
-            let new = keys.values().map(|(id, key)| (id.to_string(), key.clone()));
+            let new = keys.custom.values().chain(keys.bins.values()).map(|(id, key)| (id.to_string(), key.clone()));
             self.keys()?.extend(new);
         }
         Ok(swapped)
@@ -178,10 +191,7 @@ pub fn without_role(delegations: &Value, name: &RoleName) -> Result<Value, Metad
 ///
 /// # Errors
 /// As [`with_role`]; a role that named an old and its new key may have too few keys then.
-pub fn with_keys_swapped(
-    delegations: &Value,
-    keys: &BTreeMap<KeyId, (KeyId, Value)>,
-) -> Result<(Value, Swapped), MetadataError> {
+pub fn with_keys_swapped(delegations: &Value, keys: &KeySwaps) -> Result<(Value, Swapped), MetadataError> {
     let mut draft = Draft::of(delegations)?;
     let swapped = draft.swap(keys)?;
     Ok((draft.finish()?, swapped))
@@ -207,6 +217,10 @@ mod tests {
             ((*id).to_owned(), key)
         };
         ids.iter().map(key).collect()
+    }
+
+    fn everywhere(keys: KeySwap) -> KeySwaps {
+        KeySwaps { bins: keys.clone(), custom: keys }
     }
 
     fn names(delegations: &Value) -> Vec<&str> {
@@ -266,7 +280,7 @@ mod tests {
         let new = Signer::new();
         for layout in [Layout::Succinct, Layout::PathHashPrefixes] {
             let bins = Bins::new(2, layout).expect("bins").delegations(&[old.entry()], 1);
-            let swaps = [(old.id(), new.entry())].into();
+            let swaps = everywhere([(old.id(), new.entry())].into());
             let (changed, swapped) = with_keys_swapped(&bins, &swaps).expect("changed");
             assert_eq!(swapped, Swapped { custom: vec![], bins: true });
             assert_eq!(ids(&changed), [new.id().as_str()]);
@@ -278,17 +292,32 @@ mod tests {
     }
 
     #[test]
+    fn bins_and_other_roles_part() {
+        let (old, new, own) = (Signer::new(), Signer::new(), Signer::new());
+        let bins = Bins::new(2, Layout::PathHashPrefixes).expect("bins").delegations(&[old.entry()], 1);
+        let start = with_role(&bins, &named("a", &[old.id().as_str()], 1), &Map::new()).expect("changed");
+        let to = |signer: &Signer| [(old.id(), signer.entry())].into();
+        let swaps = KeySwaps { custom: to(&new), bins: to(&own) };
+        let (changed, swapped) = with_keys_swapped(&start, &swaps).expect("changed");
+        assert_eq!(swapped, Swapped { custom: vec![role("a")], bins: true });
+        let view = Delegations::view(&changed).expect("delegations");
+        let key_of = |name: &str| view.role(&role(name)).expect("a role").keyids.clone();
+        assert_eq!((key_of("a"), key_of("bins-0")), (vec![new.id()], vec![own.id()]));
+        assert_eq!(ids(&changed).len(), 2);
+    }
+
+    #[test]
     fn two_keys_change_places() {
         let mut start = with_role(&none(), &named("a", &["x"], 1), &keys(&["x"])).expect("changed");
         start = with_role(&start, &named("b", &["y", "z"], 2), &keys(&["y", "z"])).expect("changed");
         let id = |text: &str| KeyId(text.to_owned());
         let key = |text: &str| (id(text), keys(&[text])[text].clone());
-        let swaps = [(id("x"), key("y")), (id("y"), key("x"))].into();
+        let swaps = everywhere([(id("x"), key("y")), (id("y"), key("x"))].into());
         let (changed, swapped) = with_keys_swapped(&start, &swaps).expect("changed");
         assert_eq!(swapped, Swapped { custom: vec![role("a"), role("b")], bins: false });
         assert_eq!(changed["roles"][0]["keyids"], json!(["y"]));
         assert_eq!(changed["roles"][1]["keyids"], json!(["x", "z"]));
-        let both = [(id("z"), key("x"))].into();
+        let both = everywhere([(id("z"), key("x"))].into());
         let refused = with_keys_swapped(&changed, &both).expect_err("refused");
         assert_eq!(refused.to_string(), "threshold: must not be more than there are keys");
     }
@@ -333,7 +362,7 @@ mod tests {
                         without_role(&now, &role(name)).expect("changed")
                     }
                     Step::Swap(old, new) => {
-                        let swaps = [(KeyId(old.into()), (KeyId(new.into()), keys(&[new])[new].clone()))].into();
+                        let swaps = everywhere([(KeyId(old.into()), (KeyId(new.into()), keys(&[new])[new].clone()))].into());
                         with_keys_swapped(&now, &swaps).expect("changed").0
                     }
                 };

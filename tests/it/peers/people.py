@@ -2,9 +2,9 @@
 on standard output: {"ok": …}, or {"failed": text}.
 
     key, "name", ["scheme"]              → {"keyid", "key"}; a new key of a person: ed25519 (default), ecdsa or rsa
-    online, "name", "directory"          → {"keyid", "key"}; a new online key, whose private half is put into the directory
-    root, "version", "days", "threshold", "people", "online": {role: [names]}
-                                         → a root, unsigned
+    online, "name", "directory", ["role"] → {"keyid", "key"}; a new online key, whose private half is put into the directory
+    root, "version", "days", "threshold", "people", "online": {role: [names]}, "unnamed": [names]
+                                         → a root, unsigned; no role of it names the last keys
     targets, "version", "days", "files": {path: text}
                                          → the metadata of a delegated role, unsigned
     sign, "names", "metadata"            → the metadata, with the signatures of these added
@@ -54,7 +54,10 @@ def key(command):
 def online(command):
     name, private_key = command["name"], Ed25519PrivateKey.generate()
     file = f"{name}.pem"
-    signers[name] = signer(private_key, **{"x-rstuf-key-name": name, "x-rstuf-online-key-uri": f"fn:{file}"})
+    members = {"x-rstuf-key-name": name, "x-rstuf-online-key-uri": f"fn:{file}"}
+    if "role" in command:
+        members["x-rstuf-online-key-role"] = command["role"]
+    signers[name] = signer(private_key, **members)
     directory = pathlib.Path(command["directory"])
     directory.mkdir(parents=True, exist_ok=True)
     (directory / file).write_bytes(
@@ -78,6 +81,9 @@ def root(command):
     for role, names in command["online"].items():
         for name in names:
             signed.add_key(signers[name].public_key, role)
+    for name in command["unnamed"]:
+        key = signers[name].public_key
+        signed.keys[key.keyid] = key
     return Metadata(signed).to_dict()
 
 

@@ -32,6 +32,8 @@ pub(crate) struct RootPlan {
     pub(crate) threshold: u32,
     /// The online keys of timestamp, snapshot and targets.
     pub(crate) online: [&'static str; 3],
+    /// The online key of the bins, if it is one of their own.
+    pub(crate) bins: Option<&'static str>,
 }
 
 /// A delegated role that is asked for.
@@ -68,7 +70,7 @@ impl Role {
 impl RootPlan {
     /// A first root of these people, with one online key.
     pub(crate) fn first(people: &[&'static str], threshold: u32, online: &'static str) -> Self {
-        Self { version: 1, days: 365, people: people.to_vec(), threshold, online: [online; 3] }
+        Self { version: 1, days: 365, people: people.to_vec(), threshold, online: [online; 3], bins: None }
     }
 
     /// The same, as the next version.
@@ -103,6 +105,12 @@ impl People {
     /// A new online key, whose private half is put into this directory.
     pub(crate) fn online_key(&mut self, name: &str, directory: &Path) {
         let entry = self.ask(&json!({ "do": "online", "name": name, "directory": directory }));
+        self.keys.insert(name.to_owned(), entry);
+    }
+
+    /// The same, for the bins alone.
+    pub(crate) fn key_of_bins(&mut self, name: &str, directory: &Path) {
+        let entry = self.ask(&json!({ "do": "online", "name": name, "directory": directory, "role": "bins" }));
         self.keys.insert(name.to_owned(), entry);
     }
 
@@ -143,6 +151,7 @@ impl People {
         let [timestamp, snapshot, targets] = plan.online;
         self.ask(&json!({
             "do": "root", "version": plan.version, "days": plan.days, "threshold": plan.threshold, "people": plan.people,
+            "unnamed": plan.bins.iter().collect::<Vec<_>>(),
             "online": {"timestamp": [timestamp], "snapshot": [snapshot], "targets": [targets]},
         }))
     }
