@@ -104,7 +104,8 @@ struct Sampler {
 impl Sampler {
     async fn sample(&mut self) -> Result<(), StoreError> {
         let (ledger, now) = (self.ledger.as_ref(), self.clock.now());
-        let mut expiries = ledger.expiries().await?;
+        let told = ledger.expiries().await?;
+        let mut expiries: BTreeMap<_, _> = told.into_iter().map(|(role, expiry)| (role, expiry.expires)).collect();
         if self.root.as_ref().is_none_or(|(read, _)| read.elapsed() > ROOT_SAMPLE) && !expiries.is_empty() {
             self.root = root_expiry(ledger).await?.map(|expires| (Instant::now(), expires));
         }

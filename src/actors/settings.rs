@@ -20,7 +20,7 @@ use crate::{
             Ledger, NewRepository, Repository, RepositorySettings,
             charter::{Charter, Chartered, Founding, Signing},
         },
-        settings::{self, BOOTSTRAP, CHARTER_REVISION, SIGNING_EVENTS, bootstrap::Holder},
+        settings::{self, BOOTSTRAP, CHARTER_REVISION, EXPIRING, SIGNING_EVENTS, bootstrap::Holder},
     },
     task::TaskId,
     telemetry::metrics::Metrics,
@@ -32,6 +32,10 @@ use crate::{
     },
 };
 
+mod expiring;
+
+/// Between two looks at when roles expire.
+const EXPIRING_INTERVAL: Duration = Duration::from_secs(10);
 /// Between two looks whether the settings are still there.
 const INTERVAL: Duration = Duration::from_secs(2);
 /// How long the reporter may take to note what it has to do.
@@ -50,7 +54,13 @@ pub async fn project(ledger: &dyn Ledger, settings: &dyn settings::Settings) -> 
         |error: MetadataError| StoreError::Broken(format!("the ledger holds metadata that can't be read: {error}"));
     let mut fields = match ledger.repository().await? {
         Some(_) if ledger.head().await?.is_none() => return Ok(()),
-        Some(repository) => of_repository(&repository, &chartered.charter).map_err(broken)?,
+        Some(repository) => {
+            let mut fields = of_repository(&repository, &chartered.charter).map_err(broken)?;
+            let root = repository.trusted_root().map_err(broken)?;
+            let told = expiring::setting(ledger.expiries().await?, &root, &chartered.charter);
+            fields.insert(EXPIRING.to_owned(), told);
+            fields
+        }
         None => match &chartered.charter.founding {
             Some(founding) => of_founding(founding, &chartered.charter).map_err(broken)?,
             None => return give_up(settings, there).await,
@@ -90,6 +100,7 @@ fn is_projected(name: &str) -> bool {
         "TRUSTED_ROOT",
         "TRUSTED_TARGETS",
         SIGNING_EVENTS,
+        EXPIRING,
         CHARTER_REVISION,
     ];
     let endings = ["_EXPIRATION", "_THRESHOLD", "_NUM_KEYS", "_SIGNING"];
@@ -284,6 +295,19 @@ impl Settings {
         }
     }
 
+    /// The next look at when roles expire follows the last one, too.
+    fn tell_expiries(&self, context: &mut Context<Self>) {
+        let (ledger, settings) = (self.ledger.clone(), self.settings.clone());
+        let work = async move {
+            if let Err(error) = expiring::renew(ledger.as_ref(), settings.as_ref()).await {
+                tracing::debug!(%error, "when roles expire will be told later");
+            }
+        };
+        context.spawn(work.into_actor(self).map(|(), _, context: &mut Context<Self>| {
+            context.run_later(EXPIRING_INTERVAL, |settings, context| settings.tell_expiries(context));
+        }));
+    }
+
     /// The next look follows the last one, however long that took.
     fn look_on(&self, context: &mut Context<Self>) {
         let look = self.look().into_actor(self);
@@ -301,6 +325,7 @@ impl Actor for Settings {
         let look = self.look().into_actor(self);
         context.wait(look.map(|(), _, context: &mut Context<Self>| context.notify(Project)));
         context.run_later(INTERVAL, |settings, context| settings.look_on(context));
+        context.run_later(EXPIRING_INTERVAL, |settings, context| settings.tell_expiries(context));
     }
 }
 

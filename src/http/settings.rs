@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use actix_web::{HttpRequest, HttpResponse, web};
+use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
@@ -16,8 +17,9 @@ use super::{
     openapi::{Refused, Submitted},
 };
 use crate::{
-    store::settings::bootstrap::BOOTSTRAP_DEADLINE,
+    store::settings::{EXPIRING, bootstrap::BOOTSTRAP_DEADLINE},
     task::{ExpirationSettings, Job, UpdateSettings},
+    tuf::wire::parse_expires,
 };
 
 /// Names of members that say where a private key is kept.
@@ -39,17 +41,22 @@ struct SettingsReply {
 ///
 /// The settings of the repository by their names in lower case. Members named `x-rstuf-online-key-uri` are left out at
 /// every depth, so metadata that is listed here can't be verified: take it from the published files instead.
+///
+/// `expiring` lists the published roles by when they expire, the first one first; `bins` are all hash bins, with the first of them. What is
+/// `signed_by` `online` keys is renewed in time; what is signed by `people` waits for them. Python workers do not tell it.
 #[utoipa::path(get, operation_id = "get_settings", path = "/api/v1/config/", tag = "Config",
     responses(
         (status = 200, description = "The settings", body = SettingsReply,
             example = json!({"data": {"bootstrap": "7a634b556f784ae88785d36425f9a218", "root_expiration": 365,
-                "bins_expiration": 1, "number_of_delegated_bins": 256, "targets_online_key": true},
+                "bins_expiration": 1, "number_of_delegated_bins": 256, "targets_online_key": true,
+                "expiring": [{"role": "dev", "version": 7, "expires": "2026-12-24T18:00:00Z", "signed_by": "people",
+                    "seconds_left": 1209600}]},
                 "message": "Current Settings"})),
         (status = 404, description = "There is no repository yet", body = Refused),
         (status = 503, description = "The settings can't be read now", body = Refused)))]
 pub(super) async fn get(api: web::Data<Api>) -> Result<HttpResponse, Refusal> {
     api.bootstrapped(MISSING, REQUIRES).await?;
-    let data = listed(api.settings.all().await?);
+    let data = listed(api.settings.all().await?, api.clock.now());
     Ok(HttpResponse::Ok().json(SettingsReply { data, message: "Current Settings" }))
 }
 
@@ -73,7 +80,10 @@ pub(super) async fn put(
 }
 
 /// The settings as the contract lists them: names and texts in lower case, without texts that say `none`.
-fn listed(settings: BTreeMap<String, Value>) -> Map<String, Value> {
+fn listed(mut settings: BTreeMap<String, Value>, now: Timestamp) -> Map<String, Value> {
+    if let Some(expiring) = settings.get_mut(EXPIRING) {
+        count_down(expiring, now);
+    }
     let shown = settings.into_iter().filter(|(name, _)| name != BOOTSTRAP_DEADLINE);
     let listed = shown.filter_map(|(name, value)| {
         let value = match value {
@@ -84,6 +94,16 @@ fn listed(settings: BTreeMap<String, Value>) -> Map<String, Value> {
         Some((name.to_lowercase(), value))
     });
     listed.collect()
+}
+
+/// Adds to each role how many seconds are left of it, less than none when it has expired.
+fn count_down(expiring: &mut Value, now: Timestamp) {
+    for role in expiring.as_array_mut().into_iter().flatten() {
+        let expires = role["expires"].as_str().and_then(|text| parse_expires(text).ok());
+        if let (Some(expires), Some(members)) = (expires, role.as_object_mut()) {
+            members.insert("seconds_left".to_owned(), expires.duration_since(now).as_secs().into());
+        }
+    }
 }
 
 fn without_key_uris(value: Value) -> Value {
@@ -133,17 +153,25 @@ mod tests {
             ("NUMBER_OF_DELEGATED_BINS", json!(2)),
             ("ROOT_SIGNING", json!(null)),
             ("GONE", json!("None")),
+            (
+                "EXPIRING",
+                json!([{"role": "Dev", "expires": "2026-01-01T00:01:00Z"}, {"role": "old", "expires": "2025-12-31T23:59:00Z"}]),
+            ),
             ("ONLINE_KEY", key.clone()),
             (
                 "TRUSTED_ROOT",
                 json!({"signed": {"keys": {"K": key}, "list": [{"x-rstuf-online-key-uri": "fn:secret"}]}}),
             ),
         ];
-        let listed = json!(listed(stored.map(|(name, value)| (name.to_owned(), value)).into()));
+        let now = "2026-01-01T00:00:00Z".parse().expect("a time");
+        let listed = json!(listed(stored.map(|(name, value)| (name.to_owned(), value)).into(), now));
         let key = json!({"keytype": "rsa", "x-rstuf-key-name": "Online"});
         assert_eq!(
             listed,
             json!({"bootstrap": "abc", "number_of_delegated_bins": 2, "root_signing": null, "online_key": key,
+                "expiring": [
+                    {"role": "Dev", "expires": "2026-01-01T00:01:00Z", "seconds_left": 60},
+                    {"role": "old", "expires": "2025-12-31T23:59:00Z", "seconds_left": -60}],
                 "trusted_root": {"signed": {"keys": {"K": key}, "list": [{}]}}})
         );
     }

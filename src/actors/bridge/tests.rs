@@ -21,7 +21,7 @@ use crate::{
         bucket::directory::DirectoryBucket,
         keys::KeyStore,
         ledger::{
-            Ended, Head, Ledger, Plan, Planned, Publication, Repository, RepositorySettings, Request,
+            Ended, Expiry, Head, Ledger, Plan, Planned, Publication, Repository, RepositorySettings, Request,
             charter::{Amended, Amendment, Chartered, Wanted},
             sqlite::SqliteLedger,
         },
@@ -112,7 +112,7 @@ impl Ledger for Picky {
     async fn report_again(&self, since: Timestamp) -> Result<(), StoreError> {
         self.ledger.report_again(since).await
     }
-    async fn expiries(&self) -> Result<BTreeMap<String, Timestamp>, StoreError> {
+    async fn expiries(&self) -> Result<BTreeMap<String, Expiry>, StoreError> {
         self.ledger.expiries().await
     }
 }

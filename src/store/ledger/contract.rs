@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::{
-    Ended, Head, Ledger, NewRepository, Plan, Planned, Publication, PublishedRole, RepositorySettings, Request,
+    Ended, Expiry, Head, Ledger, NewRepository, Plan, Planned, Publication, PublishedRole, RepositorySettings, Request,
     Visibility, Work,
 };
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
     tuf::{
         bins::{Bins, Layout},
         info::Info,
-        name::{ArtifactPath, RoleName},
+        name::{ArtifactPath, RoleName, Version},
         snapshot::MetaFile,
         wire::Metadata,
     },
@@ -360,7 +360,10 @@ async fn it_is_known_when_roles_expire(ledger: &dyn Ledger) {
     assert!(ledger.expiries().await.expect("read").is_empty());
     bootstrap(ledger).await;
     let day = now() + SignedDuration::from_hours(24);
-    let expected = ["bins", "snapshot", "targets", "timestamp"].map(|role| (role.to_owned(), day));
+    let expiry = |version| Expiry { version, expires: day };
+    let first = expiry(Some(Version::FIRST));
+    let expected = [("bins", expiry(None)), ("snapshot", first), ("targets", first), ("timestamp", first)];
+    let expected = expected.map(|(role, expiry)| (role.to_owned(), expiry));
     assert_eq!(ledger.expiries().await.expect("read"), expected.into());
 }
 

@@ -133,7 +133,16 @@ pub trait Ledger: Send + Sync {
 
     /// When the published roles expire, by name; all hash bins together are `bins`, with the first of them. Root is
     /// not among them, nor is what was deleted.
-    async fn expiries(&self) -> Result<BTreeMap<String, Timestamp>, StoreError>;
+    async fn expiries(&self) -> Result<BTreeMap<String, Expiry>, StoreError>;
+}
+
+/// When a published role expires.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Expiry {
+    /// Its version; `None` for many roles that are told together.
+    pub version: Option<Version>,
+    /// From when on clients refuse it.
+    pub expires: Timestamp,
 }
 
 /// A task that is to be recorded.

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use self::charter::Memory;
 use super::{
-    Ended, Head, Ledger, Plan, Planned, Publication, Repository, RepositorySettings, Request,
+    Ended, Expiry, Head, Ledger, Plan, Planned, Publication, Repository, RepositorySettings, Request,
     charter::{Amended, Amendment, Chartered, Wanted},
 };
 use crate::{
@@ -133,7 +133,7 @@ impl Ledger for PostgresLedger {
         requests::report_again(&self.pool, since).await
     }
 
-    async fn expiries(&self) -> Result<BTreeMap<String, Timestamp>, StoreError> {
+    async fn expiries(&self) -> Result<BTreeMap<String, Expiry>, StoreError> {
         read::expiries(&self.pool).await
     }
 }

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::{
-    Ended, Head, Ledger, Plan, Planned, Publication, Repository, RepositorySettings, Request,
+    Ended, Expiry, Head, Ledger, Plan, Planned, Publication, Repository, RepositorySettings, Request,
     charter::{Amended, Amendment, Chartered, Wanted},
 };
 use crate::{
@@ -168,7 +168,7 @@ impl Ledger for SqliteLedger {
         .await
     }
 
-    async fn expiries(&self) -> Result<BTreeMap<String, Timestamp>, StoreError> {
+    async fn expiries(&self) -> Result<BTreeMap<String, Expiry>, StoreError> {
         self.read(read::expiries).await
     }
 }

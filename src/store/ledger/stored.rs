@@ -4,11 +4,12 @@
 use jiff::Timestamp;
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::charter::Signing;
+use super::{Expiry, charter::Signing};
 use crate::{
     store::StoreError,
     task::{Outcome, Progress},
     tuf::{
+        bins::NAME_PREFIX,
         change::Change,
         info::Info,
         name::{ArtifactPath, NameError, RoleName, Version},
@@ -78,6 +79,14 @@ pub(super) fn number(version: Version) -> i64 {
 pub(super) fn time(microseconds: i64) -> Result<Timestamp, StoreError> {
     Timestamp::from_microsecond(microseconds)
         .map_err(|error| StoreError::Broken(format!("the ledger holds no time: {error}")))
+}
+
+/// When the role of this name expires, in seconds since 1970. `bins` are many, so they have no version.
+pub(super) fn expiry(name: &str, number: i64, expires: i64) -> Result<Expiry, StoreError> {
+    let expires = Timestamp::from_second(expires)
+        .map_err(|error| StoreError::Broken(format!("the ledger holds no time: {error}")))?;
+    let version = if name == NAME_PREFIX { None } else { Some(version(number)?) };
+    Ok(Expiry { version, expires })
 }
 
 /// How a task ended, with the time at which clients saw it.

@@ -28,8 +28,8 @@ use rstuf::{
         bucket::{Bucket, File, directory::DirectoryBucket},
         keys::KeyStore,
         ledger::{
-            Ended, Head, Ledger, NewRepository, Plan, Planned, Publication, Repository, RepositorySettings, Request,
-            Work,
+            Ended, Expiry, Head, Ledger, NewRepository, Plan, Planned, Publication, Repository, RepositorySettings,
+            Request, Work,
             charter::{Amended, Amendment, Chartered, Wanted},
             postgres::PostgresLedger,
             sqlite::SqliteLedger,
@@ -436,7 +436,7 @@ impl Ledger for FusedLedger {
         self.ledger.report_again(since).await
     }
 
-    async fn expiries(&self) -> Result<BTreeMap<String, Timestamp>, StoreError> {
+    async fn expiries(&self) -> Result<BTreeMap<String, Expiry>, StoreError> {
         self.ledger.expiries().await
     }
 }

@@ -231,7 +231,7 @@ async fn a_complete_event_is_published_as_it_is(ledger: &dyn Ledger) {
     assert!(ended["1"] && ended["2"]);
     assert_eq!(wanted(ledger).await, []);
     let day = now() + SignedDuration::from_hours(24);
-    assert_eq!(ledger.expiries().await.expect("read")["docs"], day);
+    assert_eq!(ledger.expiries().await.expect("read")["docs"].expires, day);
     // The next version replaces it whole.
     add(ledger, "3", &[("docs/c", 3)]).await;
     let [draft] = wanted(ledger).await.try_into().expect("one");

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::Timestamp;
 use tokio_postgres::{Row, types::FromSql};
 
 use super::count;
@@ -10,8 +9,8 @@ use crate::{
     store::{
         StoreError,
         ledger::{
-            Ended, Head, Repository, RepositorySettings,
-            stored::{ended, from_json, info, path, role, time, version},
+            Ended, Expiry, Head, Repository, RepositorySettings,
+            stored::{ended, expiry, from_json, info, path, role, time, version},
         },
         postgres::{Pool, unreadable},
     },
@@ -109,16 +108,16 @@ pub(super) async fn unreported(pool: &Pool, through: i64, limit: usize) -> Resul
     rows.iter().map(task).collect()
 }
 
-pub(super) async fn expiries(pool: &Pool) -> Result<BTreeMap<String, Timestamp>, StoreError> {
-    let sql = "select case when name like 'bins-%' then 'bins' else name end as role, min(expires_at) from roles
+pub(super) async fn expiries(pool: &Pool) -> Result<BTreeMap<String, Expiry>, StoreError> {
+    let sql = "select case when name like 'bins-%' then 'bins' else name end as role, min(expires_at), max(version) from roles
          where version > 0 and expires_at is not null and not retired group by 1";
     let rows = pool.rows(sql, &[]).await?;
-    let expiry = |row: &Row| {
-        let expires = Timestamp::from_second(column(row, 1)?)
-            .map_err(|error| StoreError::Broken(format!("the ledger holds no time: {error}")))?;
-        Ok((column(row, 0)?, expires))
+    let told = |row: &Row| {
+        let name: String = column(row, 0)?;
+        let expiry = expiry(&name, column(row, 2)?, column(row, 1)?)?;
+        Ok((name, expiry))
     };
-    rows.iter().map(expiry).collect()
+    rows.iter().map(told).collect()
 }
 
 pub(super) async fn waiting(pool: &Pool, role: &RoleName, limit: usize) -> Result<Vec<TaskId>, StoreError> {

@@ -2,16 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, types::FromSqlError};
 
 use crate::{
     store::{
         StoreError,
         ledger::{
-            Ended, Head, Repository, RepositorySettings,
+            Ended, Expiry, Head, Repository, RepositorySettings,
             charter::Chartered,
-            stored::{ended, from_json, info, path, role, time, version},
+            stored::{self, ended, from_json, info, path, role, time, version},
         },
     },
     task::TaskId,
@@ -141,17 +140,17 @@ pub(super) fn unreported(connection: &Connection, through: i64, limit: usize) ->
     Ok(tasks)
 }
 
-pub(super) fn expiries(connection: &Connection) -> Result<BTreeMap<String, Timestamp>, StoreError> {
+pub(super) fn expiries(connection: &Connection) -> Result<BTreeMap<String, Expiry>, StoreError> {
     let mut query = connection.prepare_cached(
-        "select case when name like 'bins-%' then 'bins' else name end as role, min(expires_at) from roles
+        "select case when name like 'bins-%' then 'bins' else name end as role, min(expires_at), max(version) from roles
          where version > 0 and retired = 0 and expires_at is not null group by role",
     )?;
     let mut rows = query.query([])?;
     let mut expiries = BTreeMap::new();
     while let Some(row) = rows.next()? {
-        let expires = Timestamp::from_second(row.get(1)?)
-            .map_err(|error| StoreError::Broken(format!("the ledger holds no time: {error}")))?;
-        expiries.insert(row.get(0)?, expires);
+        let name: String = row.get(0)?;
+        let expiry = stored::expiry(&name, row.get(2)?, row.get(1)?)?;
+        expiries.insert(name, expiry);
     }
     Ok(expiries)
 }
