@@ -2,11 +2,11 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, anyhow, bail};
 use serde_json::{Value, json};
 
 use crate::{
-    cli::{api::ApiClient, client::Client},
+    cli::{api::ApiClient, client::Client, failure::Failure},
     clock::Clock,
     standalone::{Options, Standalone},
     tuf::{bins::Layout, name::ArtifactPath},
@@ -29,7 +29,7 @@ pub async fn show(options: Options, directory: PathBuf) -> anyhow::Result<Standa
     let server = Standalone::start(options).await?;
     let url = format!("http://{}", server.address());
     println!("listening on {url}");
-    let api = ApiClient::new(&url)?;
+    let api = ApiClient::new(&url).map_err(failed)?;
 
     step(1, "A root ceremony. Three people make a key each; two of the three must sign what the repository trusts.");
     let payload = ceremony::hold(&key_dir, BINS, Layout::Succinct, now)?;
@@ -123,10 +123,13 @@ pub fn sources() -> PathBuf {
 
 /// Submits a task and waits for its success; returns its id and its result.
 async fn finish(api: &ApiClient, path: &str, body: &Value) -> anyhow::Result<(String, Value)> {
-    let id = api.submit(path, body).await?;
-    let data = api.wait(&id, TASK_LIMIT, |_| {}).await?;
-    ensure!(data["state"] == "SUCCESS", "task {id} ended with {data}");
-    Ok((id, data["result"].clone()))
+    let id = api.submit(path, body).await.map_err(failed)?;
+    let result = api.finish(&id, TASK_LIMIT, |_| {}).await.map_err(failed)?;
+    Ok((id, result))
+}
+
+fn failed(failure: Failure) -> anyhow::Error {
+    anyhow!(failure.cause)
 }
 
 fn step(number: u32, text: &str) {
