@@ -1,15 +1,78 @@
 //! `rstuf artifact delete`: artifacts are forgotten.
 
-use clap::Args;
+use std::{
+    collections::BTreeSet,
+    io::Read,
+    path::{Path, PathBuf},
+};
 
-use crate::cli::{command::Context, failure::Failure};
+use clap::Args;
+use serde_json::json;
+
+use super::tasks::{Asking, Task, Waiting};
+use crate::cli::{command::Context, failure::Failure, server::ServerArgs};
 
 /// The options.
 #[derive(Debug, Args)]
-pub struct DeleteArgs {}
+#[command(after_help = "\
+Example: rstuf artifact delete releases/tool-1.0.tar.gz --wait
+
+Clients no longer find these paths. The files on your download server are not touched.
+With --wait it is told which paths the repository did not have.")]
+pub struct DeleteArgs {
+    /// Paths in the repository
+    #[arg(required_unless_present = "from_file", value_name = "PATH")]
+    paths: Vec<String>,
+    /// Read paths from a file, one a line; - is standard input
+    #[arg(long, value_name = "FILE")]
+    from_file: Option<PathBuf>,
+    /// Hold it back until "rstuf artifact publish"
+    #[arg(long)]
+    no_publish: bool,
+    /// The most paths of one request
+    #[arg(long, value_name = "NUMBER", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
+    batch: u32,
+    #[command(flatten)]
+    waiting: Waiting,
+    #[command(flatten)]
+    server: ServerArgs,
+}
 
 impl DeleteArgs {
-    pub(in crate::cli) async fn run(self, _context: Context) -> Result<(), Failure> {
-        Err(Failure::new("not built yet"))
+    pub(in crate::cli) async fn run(self, Context { profile, output, interview }: Context) -> Result<(), Failure> {
+        interview.finish()?;
+        let api = self.server.connect(&profile)?;
+        let mut paths = self.paths;
+        if let Some(file) = &self.from_file {
+            paths.extend(read(file)?);
+        }
+        let mut met = BTreeSet::new();
+        paths.retain(|path| met.insert(path.clone()));
+        if paths.is_empty() {
+            return Err(Failure::new("no path is named").remedy("name at least one, as an argument or in --from-file"));
+        }
+        let body = |paths: &[String]| json!({"artifacts": paths, "publish_artifacts": !self.no_publish});
+        let bodies = paths.chunks(self.batch as usize).map(body).collect();
+        let name = "Artifact Deletion";
+        let asking = Asking { api: &api, output, name, path: "/api/v1/artifacts/delete", waiting: self.waiting };
+        let tasks = asking.all(bodies).await?;
+        output.result(&json!({"artifacts": paths, "tasks": tasks.iter().map(Task::to_value).collect::<Vec<_>>()}));
+        for path in tasks.iter().flat_map(|task| task.listed("not_found_artifacts")) {
+            output.say(format_args!("the repository did not have {path}"));
+        }
+        if self.no_publish {
+            output.say("held back; clients see it after: rstuf artifact publish");
+        }
+        Ok(())
     }
+}
+
+fn read(file: &Path) -> Result<Vec<String>, Failure> {
+    let mut text = String::new();
+    let read = match file.as_os_str() == "-" {
+        true => std::io::stdin().lock().read_to_string(&mut text),
+        false => std::fs::File::open(file).and_then(|mut file| file.read_to_string(&mut text)),
+    };
+    read.map_err(|error| Failure::new(format_args!("can't read {}: {error}", file.display())))?;
+    Ok(text.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect())
 }

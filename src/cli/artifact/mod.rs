@@ -6,9 +6,12 @@ use super::{command::Context, failure::Failure};
 
 pub mod add;
 pub mod delete;
+pub mod digests;
 pub mod download;
+pub mod files;
 pub mod publish;
 pub mod repository;
+pub mod tasks;
 
 /// What is done with artifacts.
 #[derive(Debug, Subcommand)]
