@@ -8,10 +8,10 @@ use serde_json::{Map, Value};
 use super::{
     Api,
     admission::Place,
-    body::{Bound, Cursor},
+    body::{self, Bound, Cursor},
     digest,
     error::Refusal,
-    fault::is_short,
+    fault::{Fault, Step, is_short},
     limits::{Limits, MAX_ARTIFACT_BYTES, MAX_HASHES},
     openapi::{Refused, Submitted},
     reply::{Accepted, Submission},
@@ -124,6 +124,19 @@ pub(super) fn add(at: &Cursor<'_>, limits: &Limits) -> Option<AddArtifacts> {
     })
 }
 
+/// Reads one artifact by the rules that a request to add it is held to, for who wants to know beforehand.
+///
+/// # Errors
+/// All that is wrong, each as `field: why`.
+pub fn check(artifact: &Value, limits: &Limits) -> Result<Artifact, Vec<String>> {
+    let told = |fault: &Fault| {
+        let fields: Vec<_> = fault.loc.iter().skip(1).filter_map(Step::name).collect();
+        let why = fault.msg.strip_prefix("Value error, ").unwrap_or(&fault.msg);
+        if fields.is_empty() { why.to_owned() } else { format!("{}: {why}", fields.join(".")) }
+    };
+    body::read(artifact, |at| self::artifact(at, limits)).map_err(|faults| faults.iter().map(told).collect())
+}
+
 /// Reads paths that are to be removed. What can't be a path is accepted, and found to be missing by the worker: it may
 /// have been added when other rules were in force.
 pub(super) fn remove(at: &Cursor<'_>, limits: &Limits) -> Option<RemoveArtifacts> {
@@ -216,7 +229,7 @@ fn signable(value: &Value) -> bool {
 mod tests {
     use serde_json::json;
 
-    use super::{super::body, *};
+    use super::*;
 
     fn sha256() -> Value {
         json!({"sha256": "ab".repeat(32)})
@@ -239,6 +252,16 @@ mod tests {
         assert_eq!(artifact.info.length, 630);
         assert_eq!(json!(artifact.info.hashes), sha256());
         assert_eq!(artifact.info.custom.map(Value::Object), Some(custom));
+    }
+
+    #[test]
+    fn what_is_checked_beforehand_is_told_in_a_line_each() {
+        let faults =
+            check(&json!({"info": {"length": -1, "hashes": {"sha256": "a"}}, "path": "/"}), &Limits::default());
+        let faults = faults.expect_err("faults");
+        assert_eq!(faults[0], "info.length: Input should be greater than or equal to 0");
+        assert_eq!(faults[2], "path: a path must not start with /");
+        assert_eq!(check(&json!(1), &Limits::default()).expect_err("a fault").len(), 1);
     }
 
     #[test]

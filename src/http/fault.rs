@@ -67,6 +67,16 @@ pub(super) enum Step {
     Index(usize),
 }
 
+impl Step {
+    /// The name of the member that it leads to.
+    pub(super) fn name(&self) -> Option<&str> {
+        match self {
+            Step::Name(name) => Some(name),
+            Step::Index(_) => None,
+        }
+    }
+}
+
 impl From<&str> for Step {
     fn from(name: &str) -> Self {
         Step::Name(name.to_owned())

@@ -67,6 +67,7 @@ mod settings;
 mod signing;
 mod tasks;
 
+pub use artifacts::check as check_artifact;
 pub use deadline::watch;
 pub use endpoints::Disabled;
 pub use limits::Limits;
