@@ -13,7 +13,7 @@ use super::{failure::Failure, output::Output};
 use answers::Answers;
 
 pub mod answers;
-mod secret;
+pub(super) mod secret;
 mod terminal;
 
 /// Why a script did not come to its end.
@@ -130,6 +130,24 @@ impl Interview {
         }
     }
 
+    /// The number of entries that an answers file has in the list `id`; `None` where it has no such list.
+    pub fn count(&self, id: &str) -> Option<usize> {
+        self.answers.as_ref()?.count(id)
+    }
+
+    /// Refuses the last answer, that to the question `id`, which has no default, for a reason that shows only now. A person is told, and
+    /// asked again; for a file it is the end.
+    pub fn refuse(&self, id: &str, failure: Failure) -> Stop {
+        let written = self.answers.as_ref().is_some_and(|answers| answers.get(id).is_some());
+        match written || self.given.is_empty() || !terminal::is_attended() {
+            true => Stop::Failed(Failure { cause: format!("answer {id}: {}", failure.cause), ..failure }),
+            false => {
+                self.output.note(failure);
+                Stop::Undo
+            }
+        }
+    }
+
     /// A line for whoever answers; not repeated when the script is run again.
     pub fn tell(&self, line: impl std::fmt::Display) {
         if self.next == self.given.len() {
@@ -230,12 +248,25 @@ impl Interview {
     /// # Errors
     /// [`Stop`].
     pub fn secret(&mut self, id: &str, message: &str) -> Result<SecretString, Stop> {
+        self.ask_secret(id, || terminal::secret(message))
+    }
+
+    /// Asks for a secret that does not exist yet: twice at a terminal, so that no slip gets into it. A file answers as for
+    /// [`secret`](Self::secret).
+    ///
+    /// # Errors
+    /// [`Stop`].
+    pub fn new_secret(&mut self, id: &str, message: &str) -> Result<SecretString, Stop> {
+        self.ask_secret(id, || terminal::new_secret(message))
+    }
+
+    fn ask_secret(&mut self, id: &str, ask: impl FnOnce() -> Result<SecretString, Stop>) -> Result<SecretString, Stop> {
         if let Some(Given::Secret(secret)) = self.again() {
             return Ok(secret);
         }
         let secret = match self.answers.as_ref().and_then(|answers| answers.get(id)) {
             Some(value) => secret::read(value).map_err(|why| wrong(id, why))?,
-            None if terminal::is_attended() => terminal::secret(message)?,
+            None if terminal::is_attended() => ask()?,
             None => return Err(nobody(id).into()),
         };
         self.keep(Given::Secret(secret.clone()));

@@ -12,7 +12,7 @@ const MAX_BYTES: u64 = 4096;
 ///
 /// # Errors
 /// Why there is none. The text does not have it.
-pub(super) fn read(value: &Value) -> Result<SecretString, String> {
+pub(in crate::cli) fn read(value: &Value) -> Result<SecretString, String> {
     if let Some(text) = value.as_str() {
         return Ok(SecretString::from(text));
     }
