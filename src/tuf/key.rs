@@ -119,7 +119,7 @@ impl Key {
 
     /// What makes two keys the same one, whatever their ids, schemes and other members are. `None` for a key that
     /// never verifies.
-    pub(super) fn identity(&self) -> Option<Vec<u8>> {
+    pub fn identity(&self) -> Option<Vec<u8>> {
         let verifier = self.verifiers.as_ref().ok()?.first()?;
         Some(verifier.as_der().ok()?.as_ref().to_vec())
     }

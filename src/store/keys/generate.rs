@@ -58,6 +58,14 @@ impl Generated {
         Ok(self.key.sign(message)?)
     }
 
+    /// The private half as unencrypted DER with PKCS#8.
+    ///
+    /// # Errors
+    /// [`GenerateError`] when the cryptographic library fails.
+    pub fn pkcs8(&self) -> Result<Zeroizing<Vec<u8>>, GenerateError> {
+        Ok(self.key.pkcs8()?)
+    }
+
     /// The private half as an unencrypted PEM with PKCS#8: to be written where only its owner reads it.
     pub fn private_pem(&self) -> &str {
         self.private_pem.expose_secret()

@@ -7,7 +7,7 @@ use std::fmt;
 
 use async_trait::async_trait;
 use aws_lc_rs::{
-    encoding::AsDer,
+    encoding::{AsDer, Pkcs8V1Der},
     error::Unspecified,
     rand::{SecureRandom, SystemRandom},
     signature::{
@@ -128,6 +128,21 @@ impl PrivateKey {
         Ok(json!({ "keytype": keytype, "scheme": self.scheme.name(), "keyval": { "public": public } }))
     }
 
+    /// The private half as DER with PKCS#8.
+    ///
+    /// # Errors
+    /// When the cryptographic library can't write it.
+    pub fn pkcs8(&self) -> Result<Zeroizing<Vec<u8>>, Unspecified> {
+        Ok(Zeroizing::new(match &self.pair {
+            Pair::Ed25519(pair) => pair.to_pkcs8v1()?.as_ref().to_vec(),
+            Pair::Ecdsa(pair) => pair.to_pkcs8v1()?.as_ref().to_vec(),
+            Pair::Rsa(pair, _) => {
+                let der: Pkcs8V1Der<'_> = pair.as_der()?;
+                der.as_ref().to_vec()
+            }
+        }))
+    }
+
     /// Signs a message: 64 bytes for ed25519, DER for ECDSA, as many bytes as the key has for RSA.
     ///
     /// # Errors
@@ -201,7 +216,8 @@ fn rsa(encoding: &'static dyn RsaEncoding, der: &[u8]) -> Result<Pair, aws_lc_rs
     RsaKeyPair::from_pkcs8(der).or_else(|_| RsaKeyPair::from_der(der)).map(|pair| Pair::Rsa(pair, encoding))
 }
 
-fn public_pem(der: &[u8]) -> String {
+/// Writes a `SubjectPublicKeyInfo` as metadata has it.
+pub(crate) fn public_pem(der: &[u8]) -> String {
     pem::encode_config(&Pem::new("PUBLIC KEY", der), EncodeConfig::new().set_line_ending(LineEnding::LF))
 }
 
