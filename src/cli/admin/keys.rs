@@ -1,11 +1,26 @@
 //! Public keys as people give them in a ceremony: where one is, and what it is called.
 
+use std::path::Path;
+
 use serde_json::Value;
 
 use crate::{
-    cli::interview::{Interview, Stop},
-    tuf::name::KeyId,
+    cli::{
+        failure::Failure,
+        interview::{Interview, Stop, Text},
+        person::{PLACES, Place, Public},
+    },
+    store::keys::{files::FileSource, private::Scheme},
+    tuf::{
+        key::{Key, ONLINE_KEY_URI, key_id},
+        name::KeyId,
+    },
 };
+
+/// The member of a key object that says what people call the key.
+pub const KEY_NAME: &str = "x-rstuf-key-name";
+
+const MAX_NAME_CHARS: usize = 64;
 
 /// A key that a document is to name.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,18 +33,140 @@ pub struct NamedKey {
     pub name: String,
 }
 
+impl NamedKey {
+    /// A key object by this name; an online key with the place where the workers find its private half.
+    ///
+    /// # Errors
+    /// When no id can be computed of it.
+    pub fn new(mut object: Value, name: String, online_uri: Option<String>) -> Result<Self, Failure> {
+        object[KEY_NAME] = name.clone().into();
+        if let Some(uri) = online_uri {
+            object[ONLINE_KEY_URI] = uri.into();
+        }
+        let id = key_id(&object).map_err(Failure::new)?;
+        Ok(Self { id, object, name })
+    }
+
+    /// A key as a document has it.
+    pub fn of(id: &KeyId, key: &Key) -> Self {
+        Self { id: id.clone(), object: key.raw.clone(), name: name_of(id, key) }
+    }
+
+    /// Whether it is the same key as another, whatever it is called there.
+    pub fn is_same(&self, object: &Value) -> bool {
+        let identity = |object| Key::view(object).ok().and_then(|key| key.identity());
+        identity(&self.object).is_some_and(|own| identity(object) == Some(own))
+    }
+}
+
+/// What people call a key of a document: its name, or the beginning of its id. Fit for a terminal, whoever wrote the document.
+pub fn name_of(id: &KeyId, key: &Key) -> String {
+    let named = [KEY_NAME, "name"].iter().find_map(|&member| key.raw.get(member)?.as_str());
+    let name: String = named.unwrap_or_default().chars().filter(|c| !c.is_control()).take(MAX_NAME_CHARS).collect();
+    if name.trim().is_empty() { short(id) } else { name }
+}
+
+/// The beginning of an id, enough to tell keys apart.
+pub fn short(id: &KeyId) -> String {
+    id.as_str().chars().filter(|c| !c.is_control()).take(8).collect()
+}
+
 /// Asks for the public key of a person: `ID.public` (a place of [`crate::cli::person::Place`]) and `ID.name`. Keys and names that are `taken` are refused.
 ///
 /// # Errors
 /// [`Stop`].
-pub async fn ask_person(_interview: &mut Interview, _id: &str, _taken: &[NamedKey]) -> Result<NamedKey, Stop> {
-    Err(crate::cli::failure::Failure::new("not built yet").into())
+pub async fn ask_person(interview: &mut Interview, id: &str, taken: &[NamedKey]) -> Result<NamedKey, Stop> {
+    let (place, public) = ask_public(interview, id, "Where is the public key?", taken).await?;
+    let name = ask_name(interview, id, &place, &public, taken)?;
+    Ok(NamedKey::new(public.object, name, None)?)
 }
 
 /// Asks for an online key: `ID.public`, `ID.name` and `ID.uri`, where the workers find its private half (`fn:FILE`, the default, or `awskms:…`).
 ///
 /// # Errors
 /// [`Stop`].
-pub async fn ask_online(_interview: &mut Interview, _id: &str, _taken: &[NamedKey]) -> Result<NamedKey, Stop> {
-    Err(crate::cli::failure::Failure::new("not built yet").into())
+pub async fn ask_online(interview: &mut Interview, id: &str, taken: &[NamedKey]) -> Result<NamedKey, Stop> {
+    let (place, public) = ask_public(interview, id, "Where is the public half of the online key?", taken).await?;
+    let name = ask_name(interview, id, &place, &public, taken)?;
+    let likely = worker_uri(&place);
+    let question = Text {
+        id: &format!("{id}.uri"),
+        message: "Where do the workers find its private half?",
+        help: Some("fn:FILE, a file in their key directory, or awskms:…, a key of AWS KMS"),
+        default: likely.as_deref(),
+    };
+    let uri = interview.text(question, check_uri)?;
+    Ok(NamedKey::new(public.object, name, Some(uri))?)
+}
+
+async fn ask_public(
+    interview: &mut Interview,
+    id: &str,
+    message: &str,
+    taken: &[NamedKey],
+) -> Result<(Place, Public), Stop> {
+    let id = format!("{id}.public");
+    let place = interview.text(Text { id: &id, message, help: Some(PLACES), default: None }, Place::find)?;
+    let public = place.public().await.map_err(|failure| interview.refuse(&id, failure))?;
+    match taken.iter().find(|other| other.is_same(&public.object)) {
+        Some(other) => {
+            let failure = Failure::new(format_args!("{place} is the key of {} already", other.name));
+            Err(interview.refuse(&id, failure.remedy("give another key: each has its own")))
+        }
+        None => Ok((place, public)),
+    }
+}
+
+fn ask_name(
+    interview: &mut Interview,
+    id: &str,
+    place: &Place,
+    public: &Public,
+    taken: &[NamedKey],
+) -> Result<String, Stop> {
+    let taken: Vec<_> = taken.iter().map(|other| other.name.clone()).collect();
+    let check = move |text: &str| check_name(text, &taken);
+    let suggestion = place.suggestion(public).filter(|name| check(name).is_ok());
+    let question = Text {
+        id: &format!("{id}.name"),
+        message: "What is it called?",
+        help: Some("everybody who looks at the repository sees this name"),
+        default: suggestion.as_deref(),
+    };
+    interview.text(question, check)
+}
+
+fn check_name(text: &str, taken: &[String]) -> Result<String, String> {
+    let name = text.trim();
+    match () {
+        () if name.is_empty() => Err("must be a name".to_owned()),
+        () if name.chars().any(char::is_control) => Err("must not have control characters".to_owned()),
+        () if name.chars().count() > MAX_NAME_CHARS => Err(format!("must have at most {MAX_NAME_CHARS} characters")),
+        () if taken.iter().any(|other| other == name) => Err(format!("another key is called {name} already")),
+        () => Ok(name.to_owned()),
+    }
+}
+
+/// Where the workers most likely have the private half of a key.
+fn worker_uri(place: &Place) -> Option<String> {
+    let uri = match place {
+        Place::File(path) => {
+            let name = path.file_name()?.to_str()?;
+            format!("fn:{}", name.strip_suffix(".pub").unwrap_or(name))
+        }
+        Place::Token(_) => return None,
+        Place::Kms(_) => place.to_string(),
+    };
+    check_uri(&uri).ok()
+}
+
+fn check_uri(text: &str) -> Result<String, String> {
+    match text.split_once(':') {
+        // The scheme is of no matter for the name of the file.
+        Some(("fn", name)) => FileSource::new(Path::new(""), name, Scheme::Ed25519)
+            .map(|_| text.to_owned())
+            .map_err(|error| error.to_string()),
+        Some(("awskms", id)) if !id.is_empty() => Ok(text.to_owned()),
+        _ => Err("must be fn:FILE, or awskms:… with an alias, an id or an ARN".to_owned()),
+    }
 }
