@@ -11,14 +11,12 @@ use super::{
 };
 use crate::tuf::{
     bins::NAME_PREFIX,
+    delegation::proposal::{TRUSTED_PREFIX, is_reserved},
     name::{MAX_ARTIFACT_PATH_BYTES, MAX_ROLE_NAME_BYTES, NameError},
 };
 
 /// The roles that every repository has: a delegated role of such a name would collide in files and in settings.
 const TOP_LEVEL: [&str; 4] = ["root", "targets", "snapshot", "timestamp"];
-
-/// What the names of trusted metadata begin with where it is listed beside metadata that waits for signatures.
-const TRUSTED_PREFIX: &str = "trusted_";
 
 /// The optional members of a key.
 const KEY_TEXTS: [&str; 3] = ["name", "x-rstuf-key-name", "x-rstuf-online-key-uri"];
@@ -138,7 +136,7 @@ fn name(at: &Cursor<'_>, taken: &mut HashSet<String>) -> Option<()> {
         return at.refuse(NameError::Role);
     }
     let lower = name.to_ascii_lowercase();
-    if reserved(&lower) {
+    if !TOP_LEVEL.contains(&lower.as_str()) && is_reserved(&lower) {
         return at.refuse(format_args!(
             "the names {NAME_PREFIX}, {NAME_PREFIX}- with hexadecimal digits, and {TRUSTED_PREFIX} with anything are reserved"
         ));
@@ -147,14 +145,6 @@ fn name(at: &Cursor<'_>, taken: &mut HashSet<String>) -> Option<()> {
         true => Some(()),
         false => at.refuse("the name of a role must be its own, upper and lower case being the same"),
     }
-}
-
-/// Whether a name in lower case is that of a bin, of all bins, or of what is listed beside pending metadata.
-fn reserved(name: &str) -> bool {
-    let bin = |rest: &str| {
-        rest.is_empty() || rest.strip_prefix('-').is_some_and(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()))
-    };
-    name.starts_with(TRUSTED_PREFIX) || name.strip_prefix(NAME_PREFIX).is_some_and(bin)
 }
 
 fn pattern(at: &Cursor<'_>) -> Option<()> {

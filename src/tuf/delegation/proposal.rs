@@ -207,6 +207,20 @@ pub fn named(payload: &Value) -> Result<Vec<Named<'_>>, Unreadable> {
     Ok(roles)
 }
 
+/// What the names of trusted metadata begin with where it is listed beside metadata that waits for signatures.
+pub const TRUSTED_PREFIX: &str = "trusted_";
+
+/// Whether a name is, upper and lower case being the same, that of a role that every repository has, of a bin, of all bins, or of what is listed
+/// beside pending metadata.
+pub fn is_reserved(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    let bin = |rest: &str| {
+        rest.is_empty() || rest.strip_prefix('-').is_some_and(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()))
+    };
+    let top_level = ["root", "targets", "snapshot", "timestamp"].contains(&name.as_str());
+    top_level || name.starts_with(TRUSTED_PREFIX) || name.strip_prefix(NAME_PREFIX).is_some_and(bin)
+}
+
 fn name(text: &str, known: &Known<'_>, seen: &mut BTreeSet<String>) -> Result<RoleName, Reason> {
     let name = RoleName::parse(text)?;
     let lower = text.to_ascii_lowercase();
