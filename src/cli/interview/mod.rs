@@ -96,6 +96,12 @@ impl Interview {
         Ok(Self { answers, output, given: Vec::new(), next: 0 })
     }
 
+    /// A conversation with a file of answers that was read already.
+    #[cfg(test)]
+    pub(in crate::cli) fn answered(answers: Answers, output: Output) -> Self {
+        Self { answers: Some(answers), output, given: Vec::new(), next: 0 }
+    }
+
     /// Runs a script to its end; when an answer is taken back, again with the answers before it.
     ///
     /// # Errors
@@ -223,23 +229,36 @@ impl Interview {
         Ok(answer.as_u64().unwrap_or_default() as usize)
     }
 
+    /// Asks for any of several that have names of their own, none by default; a file answers with a list.
+    ///
+    /// # Errors
+    /// [`Stop`].
+    pub fn pick_any(&mut self, id: &str, message: &str, names: &[String]) -> Result<Vec<usize>, Stop> {
+        self.ticked(id, message, names, 0)
+    }
+
     /// Asks for some of several that have names of their own, at least one; a file answers with a list.
     ///
     /// # Errors
     /// [`Stop`].
     pub fn pick_many(&mut self, id: &str, message: &str, names: &[String]) -> Result<Vec<usize>, Stop> {
+        self.ticked(id, message, names, 1)
+    }
+
+    fn ticked(&mut self, id: &str, message: &str, names: &[String], at_least: usize) -> Result<Vec<usize>, Stop> {
         let place = |value: &Value| {
             let name = scalar(value)?;
             let at = names.iter().position(|known| *known == name);
             at.ok_or_else(|| format!("{name:?} is none of {}", names.join(", ")))
         };
         let read = |value: &Value| {
-            let items = value.as_array().filter(|items| !items.is_empty()).ok_or("must be a list of names")?;
+            let items = value.as_array().filter(|items| items.len() >= at_least);
+            let items = items.ok_or("must be a list of names")?;
             items.iter().map(place).collect::<Result<Vec<_>, _>>().map(|chosen| json!(chosen))
         };
-        let ask =
-            || terminal::choose_many(message, names.iter().map(String::as_str).collect()).map(|chosen| json!(chosen));
-        let answer = self.answer(id, message, None, read, ask)?;
+        let labels = names.iter().map(String::as_str).collect();
+        let ask = || terminal::choose_many(message, labels, at_least).map(|chosen| json!(chosen));
+        let answer = self.answer(id, message, (at_least == 0).then(|| json!([])), read, ask)?;
         Ok(answer.as_array().into_iter().flatten().filter_map(Value::as_u64).map(|index| index as usize).collect())
     }
 

@@ -72,9 +72,9 @@ pub(super) fn choose(message: &str, labels: Vec<&str>, preset: usize) -> Result<
     prompt.raw_prompt().map(|chosen| chosen.index).map_err(stop)
 }
 
-pub(super) fn choose_many(message: &str, labels: Vec<&str>) -> Result<Vec<usize>, Stop> {
-    let some = |chosen: &[ListOption<&&str>]| {
-        Ok(if chosen.is_empty() { Validation::Invalid("tick at least one".into()) } else { Validation::Valid })
+pub(super) fn choose_many(message: &str, labels: Vec<&str>, at_least: usize) -> Result<Vec<usize>, Stop> {
+    let some = move |chosen: &[ListOption<&&str>]| {
+        Ok(if chosen.len() < at_least { Validation::Invalid("tick at least one".into()) } else { Validation::Valid })
     };
     let prompt = MultiSelect::new(message, labels).with_help_message(TICK_KEYS).with_validator(some);
     prompt.raw_prompt().map(|chosen| chosen.into_iter().map(|option| option.index).collect()).map_err(stop)
