@@ -10,8 +10,15 @@ pub mod delegations;
 pub mod import;
 pub mod keys;
 pub mod metadata;
+mod missing;
+pub mod numbers;
+mod preview;
+mod review;
+pub mod roles;
+mod saved;
 pub mod send;
 pub mod signature;
+mod trusted;
 
 /// The options of all of these.
 #[derive(Debug, clap::Args)]
