@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand, error::ErrorKind};
 
 use super::{
     admin, artifact, failure::Failure, generated, interview::Interview, key, output::Output, profile::Profile, task,
@@ -13,28 +13,46 @@ use super::{
 #[command(
     name = "rstuf",
     version,
+    arg_required_else_help = true,
     max_term_width = 100,
     after_help = "\
 A first repository:
-  rstuf key generate --out ada.pem                          each person makes a root key
-  rstuf admin --api-server URL ceremony                     create the repository, guided
-  rstuf artifact add dist/* --api-server URL --wait         sign what you release
-  rstuf artifact download NAME -m METADATA_URL -a FILES_URL  fetch it as a client does"
+  rstuf key generate --out ada.pem
+      each person makes a root key
+  rstuf admin --api-server URL ceremony
+      create the repository, guided
+  rstuf artifact add dist/* --api-server URL --wait
+      sign what you release
+  rstuf artifact download NAME -m METADATA_URL -a FILES_URL
+      fetch it as a client does
+
+Next: the --help of each of these commands has examples."
 )]
 pub struct Cli {
     /// Options of every command.
     #[command(flatten)]
     pub common: Common,
+    /// Say how to complete commands in a shell
+    #[arg(long, exclusive = true)]
+    pub autocomplete: bool,
     /// What to do.
     #[command(subcommand)]
-    pub command: Command,
+    pub command: Option<Command>,
 }
 
 /// Options of every command.
 #[derive(Debug, Args)]
 pub struct Common {
     /// The configuration file
-    #[arg(short, long, value_name = "FILE", global = true, env = "RSTUF_CONFIG", help_heading = "Common options")]
+    #[arg(
+        short,
+        long,
+        value_name = "FILE",
+        global = true,
+        env = "RSTUF_CONFIG",
+        hide_env_values = true,
+        help_heading = "Common options"
+    )]
     pub config: Option<PathBuf>,
     /// Answer questions from this YAML file; what it leaves open gets its default
     #[arg(long, value_name = "FILE", global = true, help_heading = "Common options")]
@@ -77,22 +95,42 @@ pub struct Context {
 }
 
 impl Cli {
+    /// Reads the arguments of this program.
+    ///
+    /// # Errors
+    /// What is wrong with them, or what they ask to know.
+    pub fn read() -> Result<Self, clap::Error> {
+        let cli = Self::try_parse()?;
+        match (&cli.command, cli.autocomplete) {
+            (None, false) => Err(Self::command().error(ErrorKind::MissingSubcommand, "a command is missing")),
+            (Some(_), true) => {
+                let why = "--autocomplete can't be used with a command";
+                Err(Self::command().error(ErrorKind::ArgumentConflict, why))
+            }
+            _ => Ok(cli),
+        }
+    }
+
     /// Does what was asked for.
     ///
     /// # Errors
     /// [`Failure`] says why it could not be done.
     pub async fn run(self) -> Result<(), Failure> {
         let output = self.output();
+        let Some(command) = self.command else {
+            output.document(generated::HOW_TO_COMPLETE);
+            return Ok(());
+        };
         let profile = Profile::load(self.common.config)?;
         let interview = Interview::new(self.common.answers.as_deref(), output)?;
         let context = Context { profile, output, interview };
-        match self.command {
+        match command {
             Command::Admin(args) => args.run(context).await,
             Command::Artifact(command) => command.run(context).await,
             Command::Task(command) => command.run(context).await,
             Command::Key(command) => command.run(context).await,
-            Command::Completions(args) => args.run(),
-            Command::Man(args) => args.run(),
+            Command::Completions(args) => args.run(output),
+            Command::Man(args) => args.run(output),
         }
     }
 
@@ -104,8 +142,6 @@ impl Cli {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]

@@ -1,7 +1,8 @@
 //! Answers that were written down beforehand: a YAML file in the shape of the questions.
 //!
 //! The question `root.keys[0].name` is answered by `root: {keys: [{name: Ada}]}`. An entry that no question asks for is a
-//! mistake of the writer, and is named before anything is sent.
+//! mistake of the writer, and is named before anything is sent. An entry without a value is the same as none. What the file
+//! leaves open gets its default; with `open: ask` it is asked.
 
 use std::{cell::RefCell, collections::BTreeSet, path::Path};
 
@@ -9,10 +10,14 @@ use serde_json::Value;
 
 use crate::cli::failure::Failure;
 
+/// The entry that says what becomes of questions without one.
+pub(super) const OPEN: &str = "open";
+
 /// The entries of a file, and which of them were asked for.
 #[derive(Debug, Default)]
 pub struct Answers {
     root: Value,
+    leaves_open: bool,
     asked: RefCell<BTreeSet<String>>,
 }
 
@@ -37,29 +42,69 @@ impl Answers {
     /// # Errors
     /// Why it is not a YAML mapping.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let root: Value = serde_saphyr::from_str(text).map_err(|error| error.to_string())?;
-        match root {
-            Value::Object(_) => Ok(Self { root, asked: RefCell::default() }),
-            _ => Err("it is not a mapping".to_owned()),
-        }
+        let root: Value = serde_saphyr::from_str(text).map_err(|error| one_line(&error.to_string()))?;
+        let Value::Object(mut members) = root else { return Err("it is not a mapping".to_owned()) };
+        let leaves_open = match members.shift_remove(OPEN) {
+            None => false,
+            Some(Value::String(word)) if word == "ask" => true,
+            Some(_) => return Err(format!("{OPEN} can only be ask")),
+        };
+        Ok(Self { root: Value::Object(members), leaves_open, asked: RefCell::default() })
+    }
+
+    /// Whether what the file leaves open is asked, and does not get its default.
+    pub fn leaves_open(&self) -> bool {
+        self.leaves_open
     }
 
     /// The entry at `id`, such as `root.keys[0].name`.
     pub fn get(&self, id: &str) -> Option<&Value> {
         let found = self.root.pointer(&pointer(id))?;
         self.asked.borrow_mut().insert(id.to_owned());
-        Some(found)
+        Some(found).filter(|value| !value.is_null())
     }
 
-    /// The number of entries of the list at `id`.
-    pub fn count(&self, id: &str) -> Option<usize> {
-        self.root.pointer(&pointer(id))?.as_array().map(Vec::len)
+    /// The number of entries of the list at `id`, if there is one.
+    ///
+    /// # Errors
+    /// When it is no list.
+    pub fn count(&self, id: &str) -> Result<Option<usize>, String> {
+        match self.root.pointer(&pointer(id)) {
+            None => Ok(None),
+            Some(Value::Array(items)) if !items.is_empty() => Ok(Some(items.len())),
+            Some(Value::Array(_)) => {
+                self.asked.borrow_mut().insert(id.to_owned());
+                Ok(Some(0))
+            }
+            Some(Value::Null) => {
+                self.asked.borrow_mut().insert(id.to_owned());
+                Ok(None)
+            }
+            Some(_) => Err("must be a list".to_owned()),
+        }
+    }
+
+    /// What was asked for until now.
+    pub(super) fn asked(&self) -> BTreeSet<String> {
+        self.asked.borrow().clone()
+    }
+
+    /// A script is run again: what it asked for the last time does not count.
+    pub(super) fn forget_but(&self, asked: BTreeSet<String>) {
+        *self.asked.borrow_mut() = asked;
+    }
+
+    /// All entries with their ids.
+    pub(super) fn leaves(&self) -> Vec<(String, Value)> {
+        let mut leaves = Vec::new();
+        collect(&self.root, String::new(), &BTreeSet::new(), &mut |id, value| leaves.push((id, value.clone())));
+        leaves
     }
 
     /// The entries that nobody asked for, as questions name them.
     pub fn unasked(&self) -> Vec<String> {
         let mut leaves = Vec::new();
-        collect(&self.root, String::new(), &self.asked.borrow(), &mut leaves);
+        collect(&self.root, String::new(), &self.asked.borrow(), &mut |id, _| leaves.push(id));
         leaves
     }
 }
@@ -68,24 +113,29 @@ fn pointer(id: &str) -> String {
     format!("/{}", id.replace('[', "/").replace(']', "").replace('.', "/"))
 }
 
-fn collect(value: &Value, id: String, asked: &BTreeSet<String>, leaves: &mut Vec<String>) {
+/// The messages of the parser have a line for each thing that they say.
+fn one_line(text: &str) -> String {
+    text.lines().next().unwrap_or_default().to_owned()
+}
+
+fn collect(value: &Value, id: String, asked: &BTreeSet<String>, found: &mut impl FnMut(String, &Value)) {
     if asked.contains(&id) {
         return;
     }
     match value {
-        Value::Object(members) if !members.is_empty() => {
+        Value::Object(members) => {
             for (name, value) in members {
                 let id = if id.is_empty() { name.clone() } else { format!("{id}.{name}") };
-                collect(value, id, asked, leaves);
+                collect(value, id, asked, found);
             }
         }
         Value::Array(items) if !items.is_empty() => {
             for (index, value) in items.iter().enumerate() {
-                collect(value, format!("{id}[{index}]"), asked, leaves);
+                collect(value, format!("{id}[{index}]"), asked, found);
             }
         }
-        _ if id.is_empty() => {}
-        _ => leaves.push(id),
+        Value::Null => {}
+        _ => found(id, value),
     }
 }
 
@@ -97,9 +147,29 @@ mod tests {
     fn entries_are_found_by_the_ids_of_questions() {
         let answers = Answers::parse("root:\n  threshold: 2\n  keys:\n  - name: Ada\n  - name: Grace\n").expect("yaml");
         assert_eq!(answers.get("root.keys[1].name"), Some(&Value::from("Grace")));
-        assert_eq!(answers.count("root.keys"), Some(2));
+        assert_eq!(answers.count("root.keys"), Ok(Some(2)));
         assert_eq!(answers.get("root.keys[2].name"), None);
         assert_eq!(answers.unasked(), ["root.threshold", "root.keys[0].name"]);
+    }
+
+    #[test]
+    fn entries_without_a_value_are_left_open() {
+        let answers = Answers::parse("a:\nb: []\nc: {}\nd: [{}]\ne: text").expect("yaml");
+        assert_eq!((answers.get("a"), answers.count("a")), (None, Ok(None)));
+        assert_eq!(
+            (answers.count("b"), answers.count("d"), answers.get("d[0].name")),
+            (Ok(Some(0)), Ok(Some(1)), None)
+        );
+        assert_eq!(answers.count("e"), Err("must be a list".to_owned()));
+        assert_eq!(answers.unasked(), ["e"]);
+        assert!(!answers.leaves_open());
+    }
+
+    #[test]
+    fn what_is_open_can_be_asked() {
+        let answers = Answers::parse("open: ask").expect("yaml");
+        assert!(answers.leaves_open() && answers.unasked().is_empty());
+        assert!(Answers::parse("open: default").is_err());
     }
 
     #[test]

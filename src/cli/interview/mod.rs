@@ -11,8 +11,12 @@ use serde_json::{Value, json};
 
 use super::{failure::Failure, output::Output};
 use answers::Answers;
+use record::{Asked, Given, Record};
 
 pub mod answers;
+mod list;
+mod record;
+mod saved;
 pub(super) mod secret;
 mod terminal;
 
@@ -68,20 +72,12 @@ pub struct List<'a> {
     pub at_least: usize,
 }
 
-/// An answer, kept to be given again when a script is run again.
-#[derive(Debug, Clone)]
-enum Given {
-    Open(Value),
-    Secret(SecretString),
-}
-
 /// A conversation.
 #[derive(Debug)]
 pub struct Interview {
     answers: Option<Answers>,
     output: Output,
-    given: Vec<Given>,
-    next: usize,
+    record: Record,
 }
 
 impl Interview {
@@ -93,7 +89,13 @@ impl Interview {
     pub fn new(answers: Option<&Path>, output: Output) -> Result<Self, Failure> {
         let answers = answers.map(Answers::read).transpose()?;
         terminal::prepare();
-        Ok(Self { answers, output, given: Vec::new(), next: 0 })
+        Ok(Self { answers, output, record: Record::default() })
+    }
+
+    /// A conversation with a file of answers that was read already.
+    #[cfg(test)]
+    pub(in crate::cli) fn answered(answers: Answers, output: Output) -> Self {
+        Self { answers: Some(answers), output, record: Record::default() }
     }
 
     /// A conversation with a file of answers that was read already.
@@ -105,19 +107,32 @@ impl Interview {
     /// Runs a script to its end; when an answer is taken back, again with the answers before it.
     ///
     /// # Errors
-    /// What the script fails with, and when whoever answers stops.
+    /// What the script fails with, and when whoever answers stops. Then a person can keep many answers in a file.
     pub async fn hold<T>(&mut self, mut script: impl AsyncFnMut(&mut Self) -> Result<T, Stop>) -> Result<T, Failure> {
-        self.given.clear();
+        self.record.begin();
         loop {
-            self.next = 0;
-            match script(self).await {
-                Ok(result) => return Ok(result),
-                Err(Stop::Undo) => {
-                    self.given.pop();
+            let asked = self.answers.as_ref().map(Answers::asked);
+            let stop = match script(self).await {
+                Ok(result) => {
+                    self.record.end();
+                    return Ok(result);
                 }
-                Err(Stop::Quit) => return Err(Failure::new("stopped, nothing was signed or sent")),
-                Err(Stop::Failed(failure)) => return Err(failure),
-            }
+                Err(stop) => stop,
+            };
+            let failure = match stop {
+                Stop::Undo => {
+                    if !self.record.take_back() {
+                        self.output.note("there is no answer to take back");
+                    }
+                    if let (Some(answers), Some(asked)) = (&self.answers, asked) {
+                        answers.forget_but(asked);
+                    }
+                    continue;
+                }
+                Stop::Quit => Failure::new("stopped, nothing was signed or sent"),
+                Stop::Failed(failure) => failure,
+            };
+            return Err(saved::offer(failure, &self.record, self.answers.as_ref()));
         }
     }
 
@@ -138,14 +153,14 @@ impl Interview {
 
     /// The number of entries that an answers file has in the list `id`; `None` where it has no such list.
     pub fn count(&self, id: &str) -> Option<usize> {
-        self.answers.as_ref()?.count(id)
+        self.answers.as_ref()?.count(id).ok().flatten()
     }
 
     /// Refuses the last answer, that to the question `id`, which has no default, for a reason that shows only now. A person is told, and
     /// asked again; for a file it is the end.
     pub fn refuse(&self, id: &str, failure: Failure) -> Stop {
         let written = self.answers.as_ref().is_some_and(|answers| answers.get(id).is_some());
-        match written || self.given.is_empty() || !terminal::is_attended() {
+        match written || !terminal::is_attended() {
             true => Stop::Failed(Failure { cause: format!("answer {id}: {}", failure.cause), ..failure }),
             false => {
                 self.output.note(failure);
@@ -156,7 +171,7 @@ impl Interview {
 
     /// A line for whoever answers; not repeated when the script is run again.
     pub fn tell(&self, line: impl std::fmt::Display) {
-        if self.next == self.given.len() {
+        if self.record.is_at_end() {
             self.output.say(line);
         }
     }
@@ -172,15 +187,15 @@ impl Interview {
     ) -> Result<T, Stop> {
         let read = Rc::new(read);
         let check = read.clone();
+        let default = self.record.former(question.id).and_then(Value::as_str).map(str::to_owned);
+        let default = default.as_deref().or(question.default);
         let answer = self.answer(
-            question.id,
-            question.message,
-            question.default.map(Value::from),
+            Asked { id: question.id, message: question.message, default: question.default.map(Value::from) },
             |value| scalar(value).and_then(|text| check(&text).map(|_| Value::from(text))),
             || {
                 let check = read.clone();
                 let check: terminal::Check = Rc::new(move |input| check(input).map(drop));
-                terminal::text(question.message, question.help, question.default, check).map(Value::from)
+                terminal::text(question.message, question.help, default, check).map(Value::from)
             },
         )?;
         read(answer.as_str().unwrap_or_default()).map_err(|why| Failure::new(why).into())
@@ -191,9 +206,9 @@ impl Interview {
     /// # Errors
     /// [`Stop`].
     pub fn confirm(&mut self, id: &str, message: &str, default: bool) -> Result<bool, Stop> {
-        let read = |value: &Value| value.as_bool().map(Value::from).ok_or("must be true or false".to_owned());
-        let ask = || terminal::confirm(message, default).map(Value::from);
-        let answer = self.answer(id, message, Some(default.into()), read, ask)?;
+        let preset = self.record.former(id).and_then(Value::as_bool).unwrap_or(default);
+        let asked = Asked { id, message, default: Some(default.into()) };
+        let answer = self.answer(asked, truth, || terminal::confirm(message, preset).map(Value::from))?;
         Ok(answer.as_bool().unwrap_or(default))
     }
 
@@ -208,10 +223,12 @@ impl Interview {
             let found = scalar(value).ok().filter(|key| keys.contains(&key.as_str()));
             found.map(Value::from).ok_or_else(|| format!("must be one of {}", keys.join(", ")))
         };
-        let ask = || terminal::choose(message, labels, 0).map(|index| Value::from(keys[index]));
-        let answer = self.answer(id, message, keys.first().map(|&key| key.into()), read, ask)?;
+        let former = self.record.former(id).and_then(|former| keys.iter().position(|key| *former == *key));
+        let ask = || terminal::choose(message, labels, former.unwrap_or(0)).map(|index| Value::from(keys[index]));
+        let asked = Asked { id, message, default: keys.first().map(|&key| key.into()) };
+        let answer = self.answer(asked, read, ask)?;
         let chosen = choices.into_iter().find(|choice| answer == choice.key);
-        chosen.map(|choice| choice.value).ok_or_else(|| Failure::new("there is nothing to choose from").into())
+        chosen.map(|choice| choice.value).ok_or_else(|| nothing(message).into())
     }
 
     /// Asks for one of several that have names of their own; there is no default.
@@ -219,14 +236,20 @@ impl Interview {
     /// # Errors
     /// [`Stop`].
     pub fn pick(&mut self, id: &str, message: &str, names: &[String]) -> Result<usize, Stop> {
-        let read = |value: &Value| {
-            let name = scalar(value)?;
-            let at = names.iter().position(|known| *known == name);
-            at.map(Value::from).ok_or_else(|| format!("must be one of {}", names.join(", ")))
-        };
-        let ask = || terminal::choose(message, names.iter().map(String::as_str).collect(), 0).map(Value::from);
-        let answer = self.answer(id, message, None, read, ask)?;
-        Ok(answer.as_u64().unwrap_or_default() as usize)
+        let read = |value: &Value| place(value, names).map(|index| named(index, names));
+        let former = self.record.former(id).and_then(index_of).filter(|index| *index < names.len());
+        let labels = names.iter().map(String::as_str).collect();
+        let ask = || terminal::choose(message, labels, former.unwrap_or(0)).map(|index| named(index, names));
+        let answer = self.answer(Asked { id, message, default: None }, read, ask)?;
+        index_of(&answer).filter(|index| *index < names.len()).ok_or_else(|| nothing(message).into())
+    }
+
+    /// Asks for any of several that have names of their own, none by default; a file answers with a list.
+    ///
+    /// # Errors
+    /// [`Stop`].
+    pub fn pick_any(&mut self, id: &str, message: &str, names: &[String]) -> Result<Vec<usize>, Stop> {
+        self.ticked(id, message, names, 0)
     }
 
     /// Asks for any of several that have names of their own, none by default; a file answers with a list.
@@ -246,20 +269,22 @@ impl Interview {
     }
 
     fn ticked(&mut self, id: &str, message: &str, names: &[String], at_least: usize) -> Result<Vec<usize>, Stop> {
-        let place = |value: &Value| {
-            let name = scalar(value)?;
-            let at = names.iter().position(|known| *known == name);
-            at.ok_or_else(|| format!("{name:?} is none of {}", names.join(", ")))
-        };
         let read = |value: &Value| {
-            let items = value.as_array().filter(|items| items.len() >= at_least);
-            let items = items.ok_or("must be a list of names")?;
-            items.iter().map(place).collect::<Result<Vec<_>, _>>().map(|chosen| json!(chosen))
+            let items = value.as_array().filter(|items| items.len() >= at_least).ok_or("must be a list of names")?;
+            let mut chosen = items.iter().map(|item| place(item, names)).collect::<Result<Vec<_>, _>>()?;
+            chosen.sort_unstable();
+            chosen.dedup();
+            Ok(chosen.into_iter().map(|index| named(index, names)).collect())
         };
         let labels = names.iter().map(String::as_str).collect();
-        let ask = || terminal::choose_many(message, labels, at_least).map(|chosen| json!(chosen));
-        let answer = self.answer(id, message, (at_least == 0).then(|| json!([])), read, ask)?;
-        Ok(answer.as_array().into_iter().flatten().filter_map(Value::as_u64).map(|index| index as usize).collect())
+        let former: Vec<_> =
+            self.record.former(id).and_then(Value::as_array).into_iter().flatten().filter_map(index_of).collect();
+        let ask = || {
+            let chosen = terminal::choose_many(message, labels, &former, at_least)?;
+            Ok(chosen.into_iter().map(|index| named(index, names)).collect())
+        };
+        let answer = self.answer(Asked { id, message, default: (at_least == 0).then(|| json!([])) }, read, ask)?;
+        Ok(answer.as_array().into_iter().flatten().filter_map(index_of).collect())
     }
 
     /// Asks for a secret. A file answers with the secret itself, or says where it is: `{file: PATH}` or `{fd: NUMBER}`.
@@ -280,119 +305,73 @@ impl Interview {
     }
 
     fn ask_secret(&mut self, id: &str, ask: impl FnOnce() -> Result<SecretString, Stop>) -> Result<SecretString, Stop> {
-        if let Some(Given::Secret(secret)) = self.again() {
+        let written = self.answers.as_ref().and_then(|answers| answers.get(id));
+        if let Some(Given::Secret(secret)) = self.record.again() {
             return Ok(secret);
         }
-        let secret = match self.answers.as_ref().and_then(|answers| answers.get(id)) {
+        let secret = match written {
             Some(value) => secret::read(value).map_err(|why| wrong(id, why))?,
-            None if terminal::is_attended() => ask()?,
+            None if terminal::is_attended() => {
+                let secret = ask()?;
+                self.record.keep_asked(id, Given::Secret(secret.clone()));
+                return Ok(secret);
+            }
             None => return Err(nobody(id).into()),
         };
-        self.keep(Given::Secret(secret.clone()));
+        self.record.keep_found(id, Given::Secret(secret.clone()));
         Ok(secret)
-    }
-
-    /// Asks for a list, one item after the other: `item` gets the id of its place and what there is already. At a terminal a
-    /// menu follows each: go on, add another, remove one.
-    ///
-    /// # Errors
-    /// [`Stop`].
-    pub async fn list<T>(
-        &mut self,
-        list: List<'_>,
-        name: impl Fn(&T) -> String,
-        mut item: impl AsyncFnMut(&mut Self, String, &[T]) -> Result<T, Stop>,
-    ) -> Result<Vec<T>, Stop> {
-        let mut items = Vec::new();
-        if let Some(count) = self.answers.as_ref().and_then(|answers| answers.count(list.id)) {
-            for index in 0..count {
-                items.push(item(self, format!("{}[{index}]", list.id), &items).await?);
-            }
-            return match items.len() >= list.at_least {
-                true => Ok(items),
-                false => Err(wrong(list.id, format!("must have at least {} entries", list.at_least)).into()),
-            };
-        }
-        // While items are removed and added, no place is used twice.
-        let mut place = 0;
-        loop {
-            while items.len() < list.at_least {
-                items.push(item(self, format!("{}[{place}]", list.id), &items).await?);
-                place += 1;
-            }
-            match self.list_step(&list, &items, &name)? {
-                Step::Done => return Ok(items),
-                Step::Add => {
-                    items.push(item(self, format!("{}[{place}]", list.id), &items).await?);
-                    place += 1;
-                }
-                Step::Remove(index) => drop(items.remove(index)),
-            }
-        }
-    }
-
-    fn list_step<T>(&mut self, list: &List<'_>, items: &[T], name: &impl Fn(&T) -> String) -> Result<Step, Stop> {
-        if self.answers.is_some() && !terminal::is_attended() {
-            return Ok(Step::Done);
-        }
-        let mut labels = vec!["continue".to_owned(), format!("add another {}", list.one)];
-        labels.extend(items.iter().map(|item| format!("remove {}", name(item))));
-        let message = format!("What about the {}s?", list.one);
-        let id = format!("{}.next", list.id);
-        let ask = || terminal::choose(&message, labels.iter().map(String::as_str).collect(), 0).map(Value::from);
-        // An answers file says nothing of this: its lists are as long as they are.
-        let answer = self.answer(&id, &message, None, |_| Err("can't be answered".to_owned()), ask)?;
-        Ok(match answer.as_u64().unwrap_or_default() as usize {
-            0 => Step::Done,
-            1 => Step::Add,
-            index => Step::Remove(index - 2),
-        })
     }
 
     /// The answer of the last run, of the file, the default where a file left it open, or that of the person.
     fn answer(
         &mut self,
-        id: &str,
-        message: &str,
-        default: Option<Value>,
+        asked: Asked<'_>,
         read: impl Fn(&Value) -> Result<Value, String>,
         ask: impl FnOnce() -> Result<Value, Stop>,
     ) -> Result<Value, Stop> {
-        if let Some(Given::Open(value)) = self.again() {
+        let Asked { id, message, default } = asked;
+        let written = self.answers.as_ref().and_then(|answers| answers.get(id));
+        if let Some(Given::Open(value)) = self.record.again() {
             return Ok(value);
         }
-        let written = self.answers.as_ref().and_then(|answers| answers.get(id));
         let value = match (written, default) {
             (Some(written), _) => {
                 let value = read(written).map_err(|why| wrong(id, why))?;
-                self.output
-                    .say(format_args!("> {message} {}", scalar(written).unwrap_or_else(|_| written.to_string())));
+                self.output.say(format_args!("✓ {message} {}", shown(written)));
                 value
             }
-            (None, Some(default)) if self.answers.is_some() => read(&default).map_err(|why| wrong(id, why))?,
-            (None, _) if terminal::is_attended() => ask()?,
+            (None, Some(default)) if !self.leaves_open() => read(&default).map_err(|why| wrong(id, why))?,
+            (None, _) if terminal::is_attended() => {
+                let value = ask()?;
+                self.record.keep_asked(id, Given::Open(value.clone()));
+                return Ok(value);
+            }
             (None, _) => return Err(nobody(id).into()),
         };
-        self.keep(Given::Open(value.clone()));
+        self.record.keep_found(id, Given::Open(value.clone()));
         Ok(value)
     }
 
-    fn again(&mut self) -> Option<Given> {
-        let given = self.given.get(self.next).cloned()?;
-        self.next += 1;
-        Some(given)
-    }
-
-    fn keep(&mut self, given: Given) {
-        self.given.push(given);
-        self.next = self.given.len();
+    /// Whether a question that no file answers is for a person: there is no file, or it says so.
+    fn leaves_open(&self) -> bool {
+        self.answers.as_ref().is_none_or(Answers::leaves_open)
     }
 }
 
-enum Step {
-    Done,
-    Add,
-    Remove(usize),
+/// Where an answer of a file is among several names.
+fn place(value: &Value, names: &[String]) -> Result<usize, String> {
+    let name = scalar(value)?;
+    let at = names.iter().position(|known| *known == name);
+    at.ok_or_else(|| format!("{name:?} is none of {}", names.join(", ")))
+}
+
+/// The place of one of several names, with the name: a file has the name, a menu the place.
+fn named(index: usize, names: &[String]) -> Value {
+    json!({"index": index, "name": names.get(index)})
+}
+
+fn index_of(value: &Value) -> Option<usize> {
+    value["index"].as_u64().and_then(|index| index.try_into().ok())
 }
 
 fn scalar(value: &Value) -> Result<String, String> {
@@ -402,6 +381,28 @@ fn scalar(value: &Value) -> Result<String, String> {
         Value::Bool(truth) => Ok(truth.to_string()),
         _ => Err("must be a text or a number".to_owned()),
     }
+}
+
+fn truth(value: &Value) -> Result<Value, String> {
+    match value {
+        Value::Bool(_) => Ok(value.clone()),
+        Value::String(text) if text == "yes" => Ok(true.into()),
+        Value::String(text) if text == "no" => Ok(false.into()),
+        _ => Err("must be true or false".to_owned()),
+    }
+}
+
+/// An answer of a file as it is shown.
+fn shown(value: &Value) -> String {
+    match value {
+        Value::Bool(truth) => if *truth { "Yes" } else { "No" }.to_owned(),
+        Value::Array(items) => items.iter().map(shown).collect::<Vec<_>>().join(", "),
+        _ => scalar(value).unwrap_or_else(|_| value.to_string()),
+    }
+}
+
+fn nothing(message: &str) -> Failure {
+    Failure::new(format_args!("there is nothing to choose from: {message}"))
 }
 
 fn wrong(id: &str, why: impl std::fmt::Display) -> Failure {

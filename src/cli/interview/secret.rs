@@ -25,12 +25,53 @@ pub(in crate::cli) fn read(value: &Value) -> Result<SecretString, String> {
         let file = File::open(&path).map_err(|error| format!("can't read descriptor {number}: {error}"))?;
         return from(file);
     }
-    Err("must be a text, {file: PATH} or {fd: NUMBER}".to_owned())
+    // A number would have lost zeros in front.
+    Err("must be a text in quotes, {file: PATH} or {fd: NUMBER}".to_owned())
 }
 
 fn from(file: File) -> Result<SecretString, String> {
     let mut text = Zeroizing::new(String::new());
     file.take(MAX_BYTES).read_to_string(&mut text).map_err(|error| error.to_string())?;
+    if text.is_empty() {
+        return Err("there is nothing in it, or it was read before".to_owned());
+    }
     let line = text.strip_suffix('\n').unwrap_or(&text);
     Ok(SecretString::from(line.strip_suffix('\r').unwrap_or(line)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{io::Write, os::fd::AsRawFd};
+
+    use secrecy::ExposeSecret;
+    use serde_json::json;
+
+    use super::*;
+
+    fn secret(value: &Value) -> Result<String, String> {
+        read(value).map(|secret| secret.expose_secret().to_owned())
+    }
+
+    #[test]
+    fn secrets_are_read_from_where_they_are() {
+        let mut file = tempfile::NamedTempFile::new().expect("a file");
+        file.write_all(b" two words \r\n").expect("written");
+        assert_eq!(secret(&json!("text\n")), Ok("text\n".to_owned()));
+        assert_eq!(secret(&json!({"file": file.path()})), Ok(" two words ".to_owned()));
+        assert_eq!(secret(&json!({"fd": file.as_raw_fd()})), Ok(" two words ".to_owned()));
+    }
+
+    #[test]
+    fn what_has_no_secret_is_refused() {
+        let empty = tempfile::NamedTempFile::new().expect("a file");
+        for value in [
+            json!(1234),
+            json!({"path": "a"}),
+            json!({"file": empty.path()}),
+            json!({"fd": 999}),
+            json!({"file": "/no"}),
+        ] {
+            assert!(secret(&value).is_err(), "{value}");
+        }
+    }
 }

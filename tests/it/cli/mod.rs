@@ -8,6 +8,7 @@ mod download;
 mod exchange;
 mod help;
 mod import;
+mod interview;
 mod keys;
 mod repository;
 mod sign;

@@ -1,4 +1,7 @@
 //! A person at a real pseudo-terminal: keys are typed, the screen is read.
+//!
+//! A question is drawn once the terminal is raw, and `? ` stands before it until it is answered. So whoever waits for an
+//! open question before pressing keys loses none; nothing else is waited for, and never a time.
 
 use std::{
     fmt::Display,
@@ -15,10 +18,13 @@ use vt100::Parser;
 
 pub(crate) const ENTER: &str = "\r";
 pub(crate) const DOWN: &str = "\x1b[B";
-pub(crate) const UP: &str = "\x1b[A";
+pub(crate) const LEFT: &str = "\x1b[D";
 pub(crate) const SPACE: &str = " ";
 pub(crate) const ESC: &str = "\x1b";
 pub(crate) const CTRL_C: &str = "\x03";
+
+/// What stands behind a question whose last answer was taken back.
+const TAKEN_BACK: &str = "(taken back)";
 
 const ROWS: u16 = 40;
 /// The screen that is kept is as high as all that is ever printed, so nothing scrolls out of it.
@@ -47,7 +53,12 @@ enum Reading {
 impl Terminal {
     /// Starts `rstuf` at a terminal of so many columns, without colours; its home is `home`, which is its working directory too.
     pub(crate) fn rstuf(columns: u16, home: &Path, arguments: &[&str]) -> Self {
-        let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_rstuf"));
+        Self::start(columns, Self::command(env!("CARGO_BIN_EXE_rstuf"), home, arguments))
+    }
+
+    /// A program in an environment that has nothing else than what terminals need.
+    pub(crate) fn command(program: &str, home: &Path, arguments: &[&str]) -> CommandBuilder {
+        let mut command = CommandBuilder::new(program);
         command.args(arguments);
         command.cwd(home);
         command.env_clear();
@@ -55,7 +66,7 @@ impl Terminal {
             command.env(name, value);
         }
         command.env("HOME", home);
-        Self::start(columns, command)
+        command
     }
 
     /// Starts any command.
@@ -120,7 +131,7 @@ impl Terminal {
         });
     }
 
-    /// Presses keys, whatever is on the screen.
+    /// Presses keys, whatever is on the screen: wait for a question first, or they may be echoed.
     pub(crate) fn press(&mut self, keys: &str) {
         self.keyboard.write_all(keys.as_bytes()).and_then(|()| self.keyboard.flush()).expect("the keyboard works");
     }
@@ -128,23 +139,64 @@ impl Terminal {
     /// Waits for a question, presses keys and then Enter, and waits until the question is answered.
     pub(crate) fn answer(&mut self, question: &str, keys: &str) {
         self.question(question);
-        let answered = answered(&self.screen());
         self.press(keys);
-        self.press(ENTER);
-        self.wait(format_args!("answer to {question:?}"), |screen| self::answered(screen) > answered);
+        self.enter(question);
     }
 
-    /// Waits for a menu, and chooses the entry that begins so.
+    /// Waits for a menu, and chooses the first entry that begins so, or that has these words if none does.
     pub(crate) fn choose(&mut self, question: &str, entry: &str) {
         self.question(question);
-        let answered = answered(&self.screen());
         // What is typed filters the menu.
         self.press(entry);
         self.wait(format_args!("entry {entry:?}"), |screen| {
-            screen.lines().any(|line| line.strip_prefix("> ").is_some_and(|line| line.contains(entry)))
+            menu(screen).is_some_and(|(head, entries)| head.ends_with(entry) && !entries.is_empty())
         });
+        let screen = self.screen();
+        if menu(&screen).is_some_and(|(_, entries)| entries.iter().any(|line| line.starts_with(entry))) {
+            self.go_to(entry, str::to_owned);
+        }
+        self.enter(question);
+    }
+
+    /// Waits for a menu of which several entries can be chosen, and ticks those that begin so, and no others.
+    pub(crate) fn tick(&mut self, question: &str, entries: &[&str]) {
+        self.question(question);
+        self.press(LEFT);
+        let label = |line: &str| line.get("[ ] ".len()..).unwrap_or_default().to_owned();
+        for entry in entries {
+            self.go_to(entry, label);
+            self.press(SPACE);
+            self.wait(format_args!("tick at {entry:?}"), |screen| {
+                highlighted(screen).is_some_and(|line| line.starts_with("[x] ") && label(&line).starts_with(entry))
+            });
+        }
+        self.enter(question);
+    }
+
+    /// Moves down in a menu, which is a ring, to an entry.
+    fn go_to(&mut self, entry: &str, label: impl Fn(&str) -> String + Copy) {
+        let mut first = None;
+        let mut last = None;
+        loop {
+            self.wait(format_args!("entry after {last:?}"), |screen| {
+                let line = highlighted(screen);
+                line.is_some() && line != last
+            });
+            last = highlighted(&self.screen());
+            if last.as_deref().is_some_and(|line| label(line).starts_with(entry)) {
+                return;
+            }
+            assert!(last != first, "no entry begins with {entry:?}:\n{}", self.screen());
+            first = first.or_else(|| last.clone());
+            self.press(DOWN);
+        }
+    }
+
+    /// Presses Enter, and waits until one more question is answered.
+    fn enter(&mut self, question: &str) {
+        let before = answered(&self.screen());
         self.press(ENTER);
-        self.wait(format_args!("choice of {entry:?}"), |screen| self::answered(screen) > answered);
+        self.wait(format_args!("answer to {question:?}"), |screen| answered(screen) > before);
     }
 
     /// Takes the last answer back, and waits for the question before.
@@ -183,7 +235,21 @@ fn contents(parser: &Parser) -> String {
 
 /// The last question that waits for an answer: it has a question mark before it, and a tick once it is answered.
 fn open_question(screen: &str) -> Option<&str> {
-    screen.lines().rev().find(|line| line.starts_with("? "))
+    screen.lines().rev().find(|line| line.starts_with("? ") && !line.ends_with(TAKEN_BACK))
+}
+
+/// The question of the open menu with what was typed, and its entries.
+fn menu(screen: &str) -> Option<(&str, Vec<&str>)> {
+    let from = if screen.starts_with("? ") { 0 } else { screen.rfind("\n? ")? + 1 };
+    let (head, entries) =
+        screen[from..].split_once("\n> ").map(|(head, _)| (head, &screen[from + head.len() + 1..]))?;
+    let entries = entries.lines().take_while(|line| !line.starts_with('['));
+    Some((head, entries.filter_map(|line| line.get(2..)).collect()))
+}
+
+/// The entry of a menu that Enter chooses.
+fn highlighted(screen: &str) -> Option<String> {
+    screen.lines().rev().find_map(|line| line.strip_prefix("> ")).map(str::to_owned)
 }
 
 fn answered(screen: &str) -> usize {

@@ -1,0 +1,83 @@
+//! Lists that are asked for item by item.
+
+use serde_json::Value;
+
+use super::{Interview, List, Stop, answers::Answers, nobody, record::Asked, terminal, wrong};
+
+enum Step {
+    Done,
+    Add,
+    Remove(usize),
+}
+
+impl Interview {
+    /// Asks for a list, one item after the other: `item` gets the id of its place and what there is already. At a terminal a
+    /// menu follows each: go on, add another, remove one.
+    ///
+    /// # Errors
+    /// [`Stop`].
+    pub async fn list<T>(
+        &mut self,
+        list: List<'_>,
+        name: impl Fn(&T) -> String,
+        mut item: impl AsyncFnMut(&mut Self, String, &[T]) -> Result<T, Stop>,
+    ) -> Result<Vec<T>, Stop> {
+        let written = self.answers.as_ref().map(|answers| answers.count(list.id)).transpose();
+        let written = written.map_err(|why| wrong(list.id, why))?.flatten();
+        let mut items = Vec::new();
+        // While items are removed and added, no place is used twice.
+        let mut places = 0..;
+        let mut placed = Vec::new();
+        for place in places.by_ref().take(written.unwrap_or(0)) {
+            items.push(item(self, format!("{}[{place}]", list.id), &items).await?);
+            placed.push(place);
+        }
+        let is_open = self.answers.as_ref().is_none_or(Answers::leaves_open);
+        if written.is_some() && !is_open {
+            return match items.len() >= list.at_least {
+                true => Ok(items),
+                false => Err(wrong(list.id, format_args!("must have at least {} entries", list.at_least)).into()),
+            };
+        }
+        let mut adds = items.len() < list.at_least;
+        loop {
+            if adds && let Some(place) = places.next() {
+                items.push(item(self, format!("{}[{place}]", list.id), &items).await?);
+                placed.push(place);
+            }
+            adds = items.len() < list.at_least;
+            if adds {
+                continue;
+            }
+            match self.list_step(&list, &items, &name)? {
+                Step::Done => return Ok(items),
+                Step::Add => adds = true,
+                Step::Remove(index) => {
+                    items.remove(index);
+                    self.record.drop_below(format!("{}[{}]", list.id, placed.remove(index)));
+                    adds = items.len() < list.at_least;
+                }
+            }
+        }
+    }
+
+    fn list_step<T>(&mut self, list: &List<'_>, items: &[T], name: &impl Fn(&T) -> String) -> Result<Step, Stop> {
+        if !terminal::is_attended() {
+            return if self.answers.is_some() { Ok(Step::Done) } else { Err(nobody(list.id).into()) };
+        }
+        let other = if items.is_empty() { "a" } else { "another" };
+        let mut labels = vec!["continue".to_owned(), format!("add {other} {}", list.one)];
+        labels.extend(items.iter().map(|item| format!("remove {}", name(item))));
+        let message = format!("What about the {}s?", list.one);
+        let ask = || terminal::choose(&message, labels.iter().map(String::as_str).collect(), 0).map(Value::from);
+        // An answers file says nothing of this: its lists are as long as they are.
+        let id = format!("{}.next", list.id);
+        let asked = Asked { id: &id, message: &message, default: None };
+        let answer = self.answer(asked, |_| Err("can't be answered".to_owned()), ask)?;
+        Ok(match answer.as_u64().unwrap_or_default() as usize {
+            0 => Step::Done,
+            1 => Step::Add,
+            index => Step::Remove(index - 2),
+        })
+    }
+}
