@@ -7,7 +7,7 @@ use std::{
 };
 
 use actix::prelude::*;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{
     reporter::{Again, Reporter},
@@ -18,9 +18,9 @@ use crate::{
         StoreError,
         ledger::{
             Ledger, NewRepository, Repository, RepositorySettings,
-            charter::{Charter, Chartered, Founding, Signing},
+            charter::{Announced, Charter, Chartered, Founding, Signing},
         },
-        settings::{self, BOOTSTRAP, CHARTER_REVISION, EXPIRING, SIGNING_EVENTS, bootstrap::Holder},
+        settings::{self, BOOTSTRAP, CHARTER_REVISION, SIGNING_DELEGATIONS, SIGNING_EVENTS, bootstrap::Holder},
     },
     task::TaskId,
     telemetry::metrics::Metrics,
@@ -100,7 +100,7 @@ fn is_projected(name: &str) -> bool {
         "TRUSTED_ROOT",
         "TRUSTED_TARGETS",
         SIGNING_EVENTS,
-        EXPIRING,
+        SIGNING_DELEGATIONS,
         CHARTER_REVISION,
     ];
     let endings = ["_EXPIRATION", "_THRESHOLD", "_NUM_KEYS", "_SIGNING"];
@@ -166,7 +166,8 @@ fn common<'a>(
     Ok(fields)
 }
 
-/// What waits for signatures: the document of each role, and the names of the roles, which those of the settings do not tell.
+/// What waits for signatures: the document of each role, the names of the roles, which those of the settings do not tell, and by
+/// which delegation a role is signed that `targets` does not have yet.
 fn events(charter: &Charter) -> BTreeMap<String, Value> {
     let collecting: BTreeMap<_, _> =
         charter.events.iter().filter(|(_, event)| event.state == event::State::Collecting).collect();
@@ -176,6 +177,16 @@ fn events(charter: &Charter) -> BTreeMap<String, Value> {
     let mut fields: BTreeMap<_, _> =
         roles.map(|role| (format!("{}_SIGNING", role.as_str().to_uppercase()), document(&role))).collect();
     fields.insert(SIGNING_EVENTS.to_owned(), json!(collecting.keys().collect::<Vec<_>>()));
+    let announced: Map<_, _> = collecting
+        .keys()
+        .filter_map(|role| {
+            let Announced { role: object, keys } = charter.roles.get(*role)?.announced.as_ref()?;
+            Some((role.to_string(), json!({"keys": keys, "roles": [object]})))
+        })
+        .collect();
+    if !announced.is_empty() {
+        fields.insert(SIGNING_DELEGATIONS.to_owned(), Value::Object(announced));
+    }
     fields
 }
 
@@ -444,7 +455,11 @@ mod tests {
         let fields = events(&charter);
         assert_eq!(fields["DOCS_SIGNING"], event.document.to_value());
         assert_eq!((&fields["OTHER_SIGNING"], &fields["ROOT_SIGNING"]), (&Value::Null, &Value::Null));
-        assert_eq!(fields[SIGNING_EVENTS], json!(["Docs"]));
+        assert_eq!((&fields[SIGNING_EVENTS], fields.get(SIGNING_DELEGATIONS)), (&json!(["Docs"]), None));
+        let announced = Announced { role: json!({"name": "Docs"}), keys: Map::new() };
+        charter.roles.values_mut().for_each(|role| role.announced = Some(announced.clone()));
+        let told = json!({"Docs": {"keys": {}, "roles": [{"name": "Docs"}]}});
+        assert_eq!(events(&charter)[SIGNING_DELEGATIONS], told);
         charter.events.get_mut(&role("Docs")).expect("an event").state = event::State::Complete;
         let fields = events(&charter);
         assert_eq!((&fields["DOCS_SIGNING"], &fields[SIGNING_EVENTS]), (&Value::Null, &json!([])));

@@ -7,6 +7,9 @@ use serde_json::{Map, Value};
 /// The setting with the real names of the roles that wait, which our workers write.
 pub(super) const EVENTS: &str = "SIGNING_EVENTS";
 
+/// The setting with the delegations that take effect with the roles that wait, which our workers write.
+const DELEGATIONS: &str = "SIGNING_DELEGATIONS";
+
 /// What the name of a setting with a waiting document ends with; before it is the role, in upper case.
 const SUFFIX: &str = "_SIGNING";
 
@@ -43,6 +46,13 @@ pub(super) fn pending(settings: &BTreeMap<String, Value>) -> Map<String, Value> 
         found.extend(trusted.map(|document| (format!("trusted_{name}"), document.clone())));
     }
     found
+}
+
+/// The delegations by which waiting roles are signed that `targets` does not have yet, by role. Of all others it has them.
+pub(super) fn announced(settings: &BTreeMap<String, Value>, pending: &Map<String, Value>) -> Map<String, Value> {
+    let mut announced = settings.get(DELEGATIONS).and_then(Value::as_object).cloned().unwrap_or_default();
+    announced.retain(|role, _| pending.contains_key(role));
+    announced
 }
 
 /// Settings of which nobody tells the real names. A setting is only taken for a document when it is one, so that the settings of a role such
@@ -140,6 +150,18 @@ mod tests {
         assert_eq!(names(&pending(&settings([("ROOT_SIGNING", document("root", 1))]))), ["root", "trusted_root"]);
         let first = [("ROOT_SIGNING".to_owned(), document("root", 1))].into();
         assert_eq!(names(&pending(&first)), ["root"]);
+    }
+
+    #[test]
+    fn what_is_announced_is_listed_for_what_waits() {
+        let delegation = json!({"keys": {}, "roles": [{"name": "Dev_Team"}]});
+        let all = settings([
+            (EVENTS, json!(["Dev_Team"])),
+            ("DEV_TEAM_SIGNING", document("targets", 2)),
+            (DELEGATIONS, json!({"Dev_Team": delegation, "gone": {}})),
+        ]);
+        assert_eq!(json!(announced(&all, &pending(&all))), json!({"Dev_Team": delegation}));
+        assert!(announced(&settings([(DELEGATIONS, Value::Null)]), &Map::new()).is_empty());
     }
 
     #[test]

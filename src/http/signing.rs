@@ -11,7 +11,7 @@ use super::{
     document::signature,
     error::Refusal,
     openapi::{Refused, Submitted},
-    pending::{EVENTS, pending, real_name, setting, waits},
+    pending::{EVENTS, announced, pending, real_name, setting, waits},
 };
 use crate::{
     task::{Job, RoleOfEvent, SignMetadata},
@@ -37,12 +37,16 @@ pub(super) struct Pending {
     /// Metadata by the name of its role. `trusted_root` and `trusted_targets` are no roles: they are what the signatures are compared with.
     #[schema(value_type = Object)]
     metadata: Map<String, Value>,
+    /// The delegations, `keys` and `roles`, of those roles for which `trusted_targets` does not say yet who signs them. Absent when there are none.
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    #[schema(value_type = Object, required = false)]
+    announced: Map<String, Value>,
 }
 
 /// List what waits for signatures.
 ///
 /// Every role that waits, under its own name, with the signatures that there are; beside them `trusted_root` when root is one of them and
-/// there is a trusted root, and `trusted_targets` when a delegated role is. Documents are listed exactly as they are
+/// there is a trusted root, and `trusted_targets` when a delegated role is. `announced` has the delegations that take effect with what waits. Documents are listed exactly as they are
 /// signed: nothing is left out of them, so the locations of online keys (`x-rstuf-online-key-uri`) are shown.
 #[utoipa::path(get, operation_id = "get_metadata_sign", path = "/api/v1/metadata/sign", tag = "Metadata",
     responses(
@@ -55,10 +59,14 @@ pub(super) struct Pending {
         (status = 503, description = "The settings can't be read now", body = Refused)))]
 pub(super) async fn get(api: web::Data<Api>) -> Result<HttpResponse, Refusal> {
     api.begun(NOTHING, "Requires bootstrap started.").await?;
-    let metadata = pending(&api.settings.all().await?);
+    let settings = api.settings.all().await?;
+    let metadata = pending(&settings);
+    let announced = announced(&settings, &metadata);
     let reply = match metadata.is_empty() {
         true => PendingReply { data: None, message: NOTHING },
-        false => PendingReply { data: Some(Pending { metadata }), message: "Metadata role(s) pending signing" },
+        false => {
+            PendingReply { data: Some(Pending { metadata, announced }), message: "Metadata role(s) pending signing" }
+        }
     };
     Ok(HttpResponse::Ok().json(reply))
 }
