@@ -12,7 +12,7 @@ use super::{
     publisher::Publisher,
     reporter::{Report, Reporter},
     settings::Settings as Projection,
-    signing::{Decision, State, record, rules, tell},
+    signing::{Decision, State, record, tell},
     supervisor::{Lifeline, Post},
 };
 use crate::{
@@ -41,6 +41,7 @@ use crate::{
         limits::{self, Estimate},
         name::{RoleName, Version},
         root::Root,
+        rules,
         wire::Metadata,
     },
 };

@@ -44,7 +44,6 @@ use crate::{
 pub mod delegations;
 pub mod online;
 pub mod root;
-pub(super) mod rules;
 #[cfg(test)]
 pub(super) mod sample;
 pub mod sign;

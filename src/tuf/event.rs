@@ -233,7 +233,7 @@ pub fn faults(document: &Metadata, authorities: &[Authority]) -> Result<Vec<(Key
 }
 
 /// The name that people gave a key, or else its id.
-fn name_of(id: &KeyId, key: &Key) -> String {
+pub fn name_of(id: &KeyId, key: &Key) -> String {
     let names = ["x-rstuf-key-name", "name"];
     let named = names.iter().find_map(|name| key.raw[*name].as_str()).filter(|name| !name.is_empty());
     named.unwrap_or(id.as_str()).to_owned()

@@ -19,6 +19,7 @@ pub mod placement;
 pub mod plan;
 pub mod preview;
 pub mod root;
+pub mod rules;
 pub mod snapshot;
 pub mod targets;
 pub mod timestamp;

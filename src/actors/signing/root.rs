@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{Decision, State, rules};
+use super::{Decision, State};
 use crate::{
     store::ledger::{
         Repository,
@@ -21,6 +21,7 @@ use crate::{
         key::Key,
         name::{KeyId, RoleName},
         root::Root,
+        rules,
         wire::{Metadata, MetadataError, RoleType},
     },
 };

@@ -2,13 +2,14 @@
 
 use jiff::Timestamp;
 
-use super::{Decision, State, root, rules};
+use super::{Decision, State, root};
 use crate::{
     store::ledger::charter::{Change, Charter, End},
     task::{Outcome, SignMetadata},
     tuf::{
         event::{Event, EventError, Missing, State as Stands},
         name::{KeyId, RoleName, Version},
+        rules,
         wire::Signature,
     },
 };

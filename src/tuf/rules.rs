@@ -13,8 +13,11 @@ use crate::tuf::{
 };
 
 /// Reads a root and makes sure that it has this version, has not expired, can be signed by as many as it wants, and that its size suits
-/// clients. Its signatures are not looked at. The error says what is wrong.
-pub(crate) fn root(metadata: &Metadata, version: Version, now: Timestamp) -> Result<Root, String> {
+/// clients. Its signatures are not looked at.
+///
+/// # Errors
+/// Says what is wrong.
+pub fn root(metadata: &Metadata, version: Version, now: Timestamp) -> Result<Root, String> {
     let found = metadata.header().map_err(|error| error.to_string())?.type_;
     if found != RoleType::Root {
         return Err(format!("Expected 'root', got '{}'", found.as_str()));
@@ -46,4 +49,11 @@ pub(crate) fn root(metadata: &Metadata, version: Version, now: Timestamp) -> Res
         return Err(format!("it is too large for {}", clients.join(", ")));
     }
     Ok(root)
+}
+
+/// The key that signs the bins, and the roles that name no key: the first online key of `timestamp`.
+pub fn online_key(root: &Root) -> Option<(&KeyId, &Key)> {
+    let role = root.role(RoleType::Timestamp);
+    let mut keys = role.keyids.iter().filter_map(|id| root.keys.get_key_value(id));
+    keys.find(|(_, key)| key.online_uri().is_some())
 }
