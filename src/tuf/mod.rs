@@ -5,6 +5,7 @@
 pub mod bins;
 pub mod canonical;
 pub mod change;
+pub mod content;
 pub mod delegation;
 pub mod event;
 pub mod expiry;
@@ -23,6 +24,7 @@ pub mod rules;
 pub mod snapshot;
 pub mod targets;
 pub mod timestamp;
+mod unique;
 pub mod verify;
 pub mod wire;
 

@@ -8,9 +8,10 @@ use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use crate::tuf::{
+    content::{ContentError, check_hashes, check_length},
     member::{Members, MetadataError, object},
     name::{RoleName, Version},
-    targets::{ContentError, check_hashes, check_length, hashes},
+    targets::hashes,
     wire::{Header, RoleType, SPEC_VERSION, Unsigned, format_expires, parse_expires},
 };
 

@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use aws_lc_rs::digest;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use crate::tuf::{
     canonical::write_text,
+    content::{ContentError, check_hashes, check_length},
     delegation::Delegations,
     info::{self, Info, scan_number, scan_text},
     member::{Members, MetadataError, object},
@@ -29,49 +29,6 @@ pub struct TargetFile {
     pub hashes: BTreeMap<String, String>,
     /// What its publisher wants clients to know.
     pub custom: Option<Value>,
-}
-
-/// How the content of a file differs from what was signed about it.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ContentError {
-    /// Another length.
-    #[error("{found} bytes instead of {expected}")]
-    Length {
-        /// Bytes that were signed.
-        expected: u64,
-        /// Bytes that are there.
-        found: u64,
-    },
-    /// Another digest.
-    #[error("its {algorithm} is another")]
-    Hash {
-        /// The algorithm.
-        algorithm: String,
-    },
-    /// Digests are signed, but all of algorithms that can't be computed here.
-    #[error("none of its digests is of a known algorithm")]
-    UnknownHashes,
-}
-
-/// Compares content with digests, of which at least one must be SHA-256, SHA-384 or SHA-512.
-pub(super) fn check_hashes(bytes: &[u8], hashes: &BTreeMap<String, String>) -> Result<(), ContentError> {
-    let known: [(&str, &'static digest::Algorithm); 3] =
-        [("sha256", &digest::SHA256), ("sha384", &digest::SHA384), ("sha512", &digest::SHA512)];
-    let mut checked = 0;
-    for (name, algorithm) in known {
-        let Some(expected) = hashes.get(name) else { continue };
-        if !hex::encode(digest::digest(algorithm, bytes)).eq_ignore_ascii_case(expected) {
-            return Err(ContentError::Hash { algorithm: name.to_owned() });
-        }
-        checked += 1;
-    }
-    if checked == 0 { Err(ContentError::UnknownHashes) } else { Ok(()) }
-}
-
-/// Compares the length of content.
-pub(super) fn check_length(bytes: &[u8], expected: u64) -> Result<(), ContentError> {
-    let found = bytes.len() as u64;
-    if found == expected { Ok(()) } else { Err(ContentError::Length { expected, found }) }
 }
 
 /// Reads a `hashes` member: digests by algorithm, at least one.
@@ -260,12 +217,14 @@ pub fn render(
 
 #[cfg(test)]
 mod tests {
+    use aws_lc_rs::digest;
+
     use super::*;
     use crate::tuf::sample::{at, path, version};
 
     fn info(content: &[u8]) -> Value {
         let sha256 = hex::encode(digest::digest(&digest::SHA256, content));
-        json!({"length": content.len(), "hashes": {"sha256": sha256, "blake2b-256": "00"}, "custom": {"a": [1]}})
+        json!({"length": content.len(), "hashes": {"sha256": sha256, "md5": "00"}, "custom": {"a": [1]}})
     }
 
     fn infos(list: &[(ArtifactPath, Value)]) -> Vec<(ArtifactPath, Info)> {
@@ -349,7 +308,7 @@ mod tests {
         assert_eq!(file.check(b"content"), Ok(()));
         assert_eq!(file.check(b"contend"), Err(ContentError::Hash { algorithm: "sha256".into() }));
         assert_eq!(file.check(b"conten"), Err(ContentError::Length { expected: 7, found: 6 }));
-        let only_unknown = TargetFile { hashes: [("blake2b-256".into(), "00".into())].into(), ..file };
+        let only_unknown = TargetFile { hashes: [("md5".into(), "00".into())].into(), ..file };
         assert_eq!(only_unknown.check(b"content"), Err(ContentError::UnknownHashes));
     }
 

@@ -10,13 +10,14 @@ use thiserror::Error;
 
 use crate::tuf::{
     canonical::CanonicalError,
+    content::ContentError,
     delegation::Delegations,
     key::{Key, KeyError},
     limits,
     name::{KeyId, RoleName, Version},
     root::RoleKeys,
     snapshot::Snapshot,
-    targets::{ContentError, Targets, header_as_rendered},
+    targets::{Targets, header_as_rendered},
     wire::{Metadata, MetadataError, RoleType, Signature, SignedText, format_expires},
 };
 
@@ -155,6 +156,9 @@ pub enum VerifyError {
         /// Who was said to delegate to it.
         delegator: RoleName,
     },
+    /// The search for an artifact has asked [`MAX_VISITED`] roles, and there are more.
+    #[error("delegations lead on after {MAX_VISITED} roles")]
+    TooManyRoles,
     /// A file that has to be trusted first is not, or not in its current version.
     #[error("{needs} has to be updated first")]
     Order {

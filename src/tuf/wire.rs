@@ -13,6 +13,7 @@ use crate::tuf::{
     canonical::{CanonicalError, to_canonical},
     member::{Members, object},
     name::{KeyId, Version},
+    unique::Unique,
 };
 
 pub use crate::tuf::member::MetadataError;
@@ -44,12 +45,12 @@ impl<'a> SignedText<'a> {
     pub(super) fn parse(bytes: &'a [u8]) -> Option<Self> {
         #[derive(Deserialize)]
         struct File<'a> {
-            signatures: Vec<Value>,
+            signatures: Unique,
             #[serde(borrow)]
             signed: &'a RawValue,
         }
         let file: File<'a> = serde_json::from_slice(bytes).ok()?;
-        Some(Self { signatures: signatures(&file.signatures).ok()?, signed: file.signed.get() })
+        Some(Self { signatures: signatures(file.signatures.0.as_array()?).ok()?, signed: file.signed.get() })
     }
 }
 
@@ -222,10 +223,11 @@ impl Metadata {
     /// Reads a file.
     ///
     /// # Errors
-    /// [`MetadataError`]: it is not JSON, or `signed` or `signatures` is missing or of the wrong form, or a key
-    /// signs twice.
+    /// [`MetadataError`]: it is not JSON, an object has a member twice, `signed` or `signatures` is missing or
+    /// of the wrong form, or a key signs twice.
     pub fn parse(bytes: &[u8]) -> Result<Self, MetadataError> {
-        Self::from_value(serde_json::from_slice(bytes)?)
+        let Unique(value) = serde_json::from_slice(bytes)?;
+        Self::from_value(value)
     }
 
     /// Reads a file that is JSON already.

@@ -42,21 +42,21 @@ impl Trusted {
     ///
     /// # Errors
     /// [`VerifyError::Order`] before timestamp and snapshot are up to date, [`VerifyError::NotInSnapshot`] for a delegated role
-    /// that snapshot does not list.
+    /// that snapshot does not list, [`VerifyError::TooManyRoles`] after [`MAX_VISITED`] roles.
     pub fn search(&self, path: &ArtifactPath) -> Result<Next, VerifyError> {
         let snapshot = self.current_snapshot()?;
         let mut visited = BTreeSet::new();
         let mut to_visit = vec![(RoleName::targets(), RoleName::root())];
         while let Some((role, delegator)) = to_visit.pop() {
-            if visited.len() == MAX_VISITED {
-                break;
-            }
             if visited.contains(&role) {
                 continue;
             }
+            if visited.len() == MAX_VISITED {
+                return Err(VerifyError::TooManyRoles);
+            }
             let Some(targets) = self.current_targets(&role, &delegator) else {
                 let listed = snapshot.get(&role).ok_or_else(|| VerifyError::NotInSnapshot { role: role.clone() })?;
-                let file = role.file_name(listed.version);
+                let file = self.file_name(&role, listed.version);
                 return Ok(Next::Fetch { role, delegator, file });
             };
             if let Some(info) = targets.get(path) {

@@ -491,7 +491,7 @@ fn delegating(roles: &[(&str, &[(&str, bool)])], artifacts: &[(&str, &str)]) -> 
         .expect("a timestamp");
     client.update_snapshot(&snapshot, at(NOW)).expect("a snapshot");
     let mut fetched = Vec::new();
-    while let Next::Fetch { role, delegator, .. } = client.search(&path("wanted")).expect("a step") {
+    while let Ok(Next::Fetch { role, delegator, .. }) = client.search(&path("wanted")) {
         client.update_delegated(&role, &delegator, &files[role.as_str()], at(NOW)).expect("a good file");
         fetched.push(role.to_string());
     }
@@ -526,8 +526,9 @@ fn delegations_without_end_are_given_up() {
     let names: Vec<_> = (0..50).map(|i| if i == 0 { "targets".into() } else { format!("r{i}") }).collect();
     let next: Vec<_> = (0..50).map(|i| [(names[(i + 1).min(49)].as_str(), false)]).collect();
     let roles: Vec<(&str, &[(&str, bool)])> = names.iter().zip(&next).map(|(n, to)| (n.as_str(), &to[..])).collect();
-    let (_, fetched) = delegating(&roles, &[("r49", "wanted")]);
+    let (client, fetched) = delegating(&roles, &[("r49", "wanted")]);
     assert_eq!(fetched.len(), MAX_VISITED);
+    assert!(matches!(client.search(&path("wanted")), Err(VerifyError::TooManyRoles)));
 }
 
 #[test]

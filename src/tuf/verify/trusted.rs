@@ -92,6 +92,41 @@ impl Trusted {
         Ok(())
     }
 
+    /// Takes a timestamp that was trusted in an earlier run, as the memory that tells a rollback: its time may be over.
+    ///
+    /// # Errors
+    /// [`VerifyError`] when it is not signed as the trusted root wants it.
+    pub fn remember_timestamp(&mut self, bytes: &[u8]) -> Result<(), VerifyError> {
+        self.timestamp = Some(self.read_timestamp(bytes)?);
+        Ok(())
+    }
+
+    /// Takes a snapshot that was trusted in an earlier run, as the memory that tells a rollback. It need not be the one that
+    /// timestamp names, so [`update_snapshot`](Self::update_snapshot) has to come before it is asked for a role.
+    ///
+    /// # Errors
+    /// [`VerifyError`] when it is not signed as the trusted root wants it.
+    pub fn remember_snapshot(&mut self, bytes: &[u8]) -> Result<(), VerifyError> {
+        self.snapshot = Some(snapshot(&self.root.keys, self.root.role(RoleType::Snapshot), bytes)?);
+        Ok(())
+    }
+
+    /// The name of the file of a role: with its version, unless the root says that there are no consistent snapshots (TUF §6.2).
+    pub fn file_name(&self, role: &RoleName, version: Version) -> String {
+        match self.root.consistent_snapshot || role.as_str() == "root" {
+            true => role.file_name(version),
+            false => role.meta_name(),
+        }
+    }
+
+    fn read_timestamp(&self, bytes: &[u8]) -> Result<TimestampRole, VerifyError> {
+        let role = RoleName::timestamp();
+        check_size(&role, bytes)?;
+        let metadata = open(&role, RoleType::Timestamp, bytes)?;
+        threshold_met(&role, &self.root.keys, self.root.role(RoleType::Timestamp), &metadata)?;
+        TimestampRole::view(&metadata.signed).map_err(malformed(&role))
+    }
+
     /// Makes sure that the root is valid at `now`, after the last one was taken (TUF §5.3.10).
     ///
     /// # Errors
@@ -107,10 +142,7 @@ impl Trusted {
     pub fn update_timestamp(&mut self, bytes: &[u8], now: Timestamp) -> Result<(), VerifyError> {
         self.check_root_expiry(now)?;
         let role = RoleName::timestamp();
-        check_size(&role, bytes)?;
-        let metadata = open(&role, RoleType::Timestamp, bytes)?;
-        threshold_met(&role, &self.root.keys, self.root.role(RoleType::Timestamp), &metadata)?;
-        let new = TimestampRole::view(&metadata.signed).map_err(malformed(&role))?;
+        let new = self.read_timestamp(bytes)?;
         if let Some(old) = &self.timestamp {
             check_rollback(&role, old.version, new.version)?;
             if old.version == new.version && *old != new {
