@@ -15,6 +15,7 @@ pub mod key;
 pub mod output;
 pub mod person;
 pub mod profile;
+pub mod replace;
 pub mod server;
 pub mod task;
 
