@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory, Parser, Subcommand, error::ErrorKind};
 
 use super::{
-    admin, artifact, failure::Failure, generated, interview::Interview, key, output::Output, profile::Profile, task,
+    admin, artifact, failure::Failure, generated, interview::Interview, key, output::Output,
+    person::token::choose_module, profile::Profile, task,
 };
 
 /// The command line of the repository service for The Update Framework (TUF).
@@ -57,6 +58,9 @@ pub struct Common {
     /// Answer questions from this YAML file; what it leaves open gets its default
     #[arg(long, value_name = "FILE", global = true, help_heading = "Common options")]
     pub answers: Option<PathBuf>,
+    /// The library (PKCS#11 module) of the token that has a key [default: those that are installed]
+    #[arg(long, value_name = "FILE", global = true, env = "RSTUF_PKCS11_MODULE", help_heading = "Common options")]
+    pub pkcs11_module: Option<PathBuf>,
     /// Print one JSON document for programs
     #[arg(long, global = true, help_heading = "Common options")]
     pub json: bool,
@@ -117,10 +121,9 @@ impl Cli {
     /// [`Failure`] says why it could not be done.
     pub async fn run(self) -> Result<(), Failure> {
         let output = self.output();
-        let Some(command) = self.command else {
-            output.document(generated::HOW_TO_COMPLETE);
-            return Ok(());
-        };
+        if let Some(path) = self.common.pkcs11_module {
+            choose_module(path);
+        }
         let profile = Profile::load(self.common.config)?;
         let interview = Interview::new(self.common.answers.as_deref(), output)?;
         let context = Context { profile, output, interview };

@@ -85,3 +85,48 @@ pub(super) fn private(text: &str) -> Option<Zeroizing<Vec<u8>>> {
         _ => None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::keys::private::{PrivateKey, Scheme};
+
+    // Written by securesystemslib 0.25.0.
+    const ENCRYPTED: &str = "a264b068db40be6412f51a876715abf5@@@@100000@@@@5d01adba70cff8d06130021f62d426b4d6fa7fec6cc2b46cd6b114\
+        38cac5bdbc@@@@c170eb49b00096f4d3eccd42aba1cd64@@@@181e42eccd7334149bf40ccb33877a816757e0aafc782b6947\
+        afc829716dc388dfe4c91cabf02622af4e6458bc3e2b0f3cae5e838527503171d503ab86bfc50c986c53149d3d5b81c1d474\
+        93d88c29f91cc4d9a626f3fcc81cdf3da41a38dbe41219bdbbfb6e72a5ee5bb1f97ba39882f6f9e0c1f475fa1acb597d35a4\
+        8fe8a9c5e88808937dec6aefa28140835e35d328ff8fda5bd3105d600fa8ed0cdb17dab9e22c858f4fb5d29e90d1d05dcf62\
+        5ed34ca09d88200fcf02004126f5a5492f77a1ad721a290414f51f9ee0071992efb70c2678e663f32f6bf5838c3d0d15d8f0\
+        35d3c008dafad565329b53d13e495293983273727d36bdb245850ba1e4373cc122913329595b4b9508ba3ccfe0afb0727374\
+        19f8677b8f8132689075dbb60e5466a579b2d7b9e3f8dac0e754e446742fa66b32129a345de098e454ce0ff8db1947783db8\
+        b8fbb30ab2889bb4ef85ee";
+    const PUBLIC: &str = "78e666dc1b721faee70ce1113ab76b8cc9acaaad9fde134df38136345a7c215f";
+
+    #[test]
+    fn an_encrypted_file_is_opened_with_its_password_alone() {
+        let locked = Locked::parse(ENCRYPTED).expect("a key file");
+        assert!(locked.open(&SecretString::from("other")).is_none());
+        let der = locked.open(&SecretString::from("old secret")).expect("opened");
+        let key = PrivateKey::parse(&der, Scheme::Ed25519).expect("a private key");
+        assert_eq!(key.public().expect("written")["keyval"]["public"], PUBLIC);
+    }
+
+    #[test]
+    fn an_object_with_a_pem_is_read() {
+        let made =
+            crate::store::keys::generate::generate(crate::store::keys::generate::KeyKind::EcdsaP256).expect("made");
+        let object = serde_json::json!({"keytype": "ecdsa", "keyval": {"private": made.private_pem(), "public": ""}});
+        let der = private(&object.to_string()).expect("a private key");
+        assert_eq!(PrivateKey::parse(&der, Scheme::EcdsaP256).expect("a key").public().expect("written"), made.public);
+    }
+
+    #[test]
+    fn other_texts_are_none() {
+        for text in
+            ["", "a@@@@1@@@@b", "00@@@@0@@@@00@@@@00@@@@00", "{}", r#"{"keytype":"ed25519","keyval":{"private":""}}"#]
+        {
+            assert!(Locked::parse(text).is_none() && private(text).is_none(), "{text}");
+        }
+    }
+}

@@ -16,11 +16,14 @@ use crate::store::keys::private::{PrivateKey, Scheme};
 use file::{KeyFile, Private};
 
 pub(super) mod file;
+#[cfg(feature = "aws-kms")]
+mod kms;
 mod legacy;
 pub(super) mod locked;
 pub(super) mod opening;
 mod pem;
 pub(super) mod public;
+pub mod token;
 
 pub use public::Public;
 
@@ -46,7 +49,8 @@ impl Place {
     pub fn parse(text: &str) -> Result<Self, String> {
         match text.split_once(':') {
             _ if text.is_empty() => Err("must be a file, pkcs11:… or awskms:…".to_owned()),
-            Some(("pkcs11", _)) => Ok(Self::Token(text.to_owned())),
+            Some(("pkcs11", _)) => token::check(text).map(|()| Self::Token(text.to_owned())),
+            Some(("awskms", "")) => Err("must be awskms:alias/…, awskms: with an id, or with an ARN".to_owned()),
             Some(("awskms", id)) => Ok(Self::Kms(id.to_owned())),
             _ => Ok(Self::File(in_home(text))),
         }
@@ -81,7 +85,11 @@ impl Place {
     pub async fn public(&self) -> Result<Public, Failure> {
         match self {
             Self::File(path) => public_in_file(path),
-            Self::Token(_) | Self::Kms(_) => Err(Failure::new("not built yet")),
+            Self::Token(uri) => token::public(uri),
+            #[cfg(feature = "aws-kms")]
+            Self::Kms(id) => Ok(Public { object: kms::KmsKey::new(id).await.public().await?, label: None }),
+            #[cfg(not(feature = "aws-kms"))]
+            Self::Kms(_) => Err(without_kms()),
         }
     }
 
@@ -107,7 +115,17 @@ impl Place {
                 let public = file::public_half(&der).map_err(|failure| in_file(path, failure))?;
                 Ok(Signer { public, half: Half::Memory(der) })
             }
-            Self::Token(_) | Self::Kms(_) => Err(Failure::new("not built yet")),
+            Self::Token(uri) => {
+                let (public, key) = token::open(uri, password)?;
+                Ok(Signer { public, half: Half::Token(key) })
+            }
+            #[cfg(feature = "aws-kms")]
+            Self::Kms(id) => {
+                let key = kms::KmsKey::new(id).await;
+                Ok(Signer { public: key.public().await?, half: Half::Kms(key) })
+            }
+            #[cfg(not(feature = "aws-kms"))]
+            Self::Kms(_) => Err(without_kms()),
         }
     }
 }
@@ -132,6 +150,11 @@ pub struct Signer {
 enum Half {
     /// Its DER; wiped when it is dropped.
     Memory(Zeroizing<Vec<u8>>),
+    /// It stays in its token.
+    Token(token::TokenKey),
+    /// It stays with Amazon.
+    #[cfg(feature = "aws-kms")]
+    Kms(kms::KmsKey),
 }
 
 impl Signer {
@@ -145,6 +168,9 @@ impl Signer {
                 let key = PrivateKey::parse(der, scheme).map_err(Failure::new)?;
                 key.sign(message).map_err(|_| Failure::new("the cryptographic library failed to sign"))
             }
+            Half::Token(key) => key.sign(scheme, message),
+            #[cfg(feature = "aws-kms")]
+            Half::Kms(key) => key.sign(scheme, message).await,
         }
     }
 }
@@ -153,6 +179,11 @@ impl fmt::Debug for Signer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Signer").field("public", &self.public).finish_non_exhaustive()
     }
+}
+
+#[cfg(not(feature = "aws-kms"))]
+fn without_kms() -> Failure {
+    Failure::new("this rstuf was built without AWS KMS").remedy("build it with cargo build --features aws-kms")
 }
 
 /// The path, with `~` for the home directory: at a question no shell does this.

@@ -1,0 +1,90 @@
+//! Keys in AWS KMS: an alias, an id or an ARN. Credentials, region and address are those of every AWS tool.
+
+use aws_config::BehaviorVersion;
+use aws_lc_rs::digest::{SHA256, SHA384, SHA512, digest};
+use aws_sdk_kms::{
+    Client,
+    error::{ProvideErrorMetadata, SdkError},
+    primitives::Blob,
+    types::{MessageType, SigningAlgorithmSpec},
+};
+use serde_json::Value;
+
+use super::public::of_spki;
+use crate::{cli::failure::Failure, store::keys::private::Scheme};
+
+/// So many bytes KMS signs at most when it is given the message itself.
+const MAX_RAW_BYTES: usize = 4096;
+
+/// A key in KMS.
+pub(super) struct KmsKey {
+    client: Client,
+    id: String,
+}
+
+impl KmsKey {
+    /// The key by this alias, id or ARN. Nothing is asked yet.
+    pub(super) async fn new(id: &str) -> Self {
+        let config = aws_config::load_defaults(BehaviorVersion::latest()).await;
+        Self { client: Client::new(&config), id: id.to_owned() }
+    }
+
+    /// The public half, as a key object.
+    ///
+    /// # Errors
+    /// When KMS does not tell it, or the key is of a kind that clients don't verify.
+    pub(super) async fn public(&self) -> Result<Value, Failure> {
+        let reply = self.client.get_public_key().key_id(&self.id).send().await.map_err(|error| self.failed(error))?;
+        let der =
+            reply.public_key().ok_or_else(|| Failure::new(format_args!("awskms:{} has no public key", self.id)))?;
+        of_spki(der.as_ref()).map_err(|why| Failure::new(format_args!("awskms:{}: {why}", self.id)))
+    }
+
+    /// Signs a message.
+    ///
+    /// # Errors
+    /// When KMS refuses, or can't be reached.
+    pub(super) async fn sign(&self, scheme: Scheme, message: &[u8]) -> Result<Vec<u8>, Failure> {
+        let (algorithm, digested) = match scheme {
+            Scheme::Ed25519 => (SigningAlgorithmSpec::Ed25519Sha512, None),
+            Scheme::EcdsaP256 => (SigningAlgorithmSpec::EcdsaSha256, Some(&SHA256)),
+            Scheme::EcdsaP384 => (SigningAlgorithmSpec::EcdsaSha384, Some(&SHA384)),
+            Scheme::RsaPssSha256 => (SigningAlgorithmSpec::RsassaPssSha256, Some(&SHA256)),
+            Scheme::RsaPssSha384 => (SigningAlgorithmSpec::RsassaPssSha384, Some(&SHA384)),
+            Scheme::RsaPssSha512 => (SigningAlgorithmSpec::RsassaPssSha512, Some(&SHA512)),
+        };
+        let (kind, content) = match digested {
+            Some(with) => (MessageType::Digest, digest(with, message).as_ref().to_vec()),
+            None if message.len() <= MAX_RAW_BYTES => (MessageType::Raw, message.to_vec()),
+            None => {
+                let size = message.len();
+                return Err(Failure::new(format_args!(
+                    "AWS KMS signs at most {MAX_RAW_BYTES} bytes with an ed25519 key, and this has {size}"
+                ))
+                .remedy("use an ecdsa or rsa key"));
+            }
+        };
+        let request = self.client.sign().key_id(&self.id).message_type(kind).message(Blob::new(content));
+        let reply = request.signing_algorithm(algorithm).send().await.map_err(|error| self.failed(error))?;
+        let signature = reply.signature().map(|signature| signature.as_ref().to_vec());
+        signature.ok_or_else(|| Failure::new(format_args!("awskms:{} gave no signature", self.id)))
+    }
+
+    fn failed<E, R>(&self, error: SdkError<E, R>) -> Failure
+    where
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+        R: std::fmt::Debug + 'static,
+    {
+        let told = error
+            .as_service_error()
+            .map(|refused| [refused.code(), refused.message()].into_iter().flatten().collect::<Vec<_>>().join(": "));
+        let why = told.filter(|told| !told.is_empty()).unwrap_or_else(|| causes(&error));
+        Failure::new(format_args!("AWS KMS does not give {}: {}", self.id, why.replace(['\n', '\r'], " ")))
+            .remedy("see that AWS_REGION and the credentials are those of the key (aws sts get-caller-identity)")
+    }
+}
+
+/// What went wrong and why, without the dump of the request that the library's own text ends with.
+fn causes(error: &dyn std::error::Error) -> String {
+    std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
