@@ -11,6 +11,7 @@ mod import;
 mod interview;
 mod keys;
 mod repository;
+mod runbook;
 mod sign;
 mod update;
 

@@ -131,6 +131,31 @@ impl Terminal {
         });
     }
 
+    /// Waits for an open question, `None` when the program ends without one.
+    pub(crate) fn next_question(&mut self) -> Option<String> {
+        let begin = Instant::now();
+        let mut screen = self.shown.screen.lock().expect("no panic");
+        loop {
+            let text = contents(&screen.0);
+            if let Some(question) = open_question(&text) {
+                return Some(question.trim_start_matches("? ").to_owned());
+            }
+            if screen.1 == Reading::Ended {
+                return None;
+            }
+            let left = PATIENCE.saturating_sub(begin.elapsed());
+            assert!(!left.is_zero(), "neither question nor end:\n{text}");
+            screen = self.shown.changed.wait_timeout(screen, left).expect("no panic").0;
+        }
+    }
+
+    /// Waits until no question with these words is open any more.
+    pub(crate) fn answered(&mut self, words: &str) {
+        self.wait(format_args!("answer to {words:?}"), |screen| {
+            !screen.lines().any(|line| is_open(line) && line.contains(words))
+        });
+    }
+
     /// Presses keys, whatever is on the screen: wait for a question first, or they may be echoed.
     pub(crate) fn press(&mut self, keys: &str) {
         self.keyboard.write_all(keys.as_bytes()).and_then(|()| self.keyboard.flush()).expect("the keyboard works");
@@ -235,7 +260,11 @@ fn contents(parser: &Parser) -> String {
 
 /// The last question that waits for an answer: it has a question mark before it, and a tick once it is answered.
 fn open_question(screen: &str) -> Option<&str> {
-    screen.lines().rev().find(|line| line.starts_with("? ") && !line.ends_with(TAKEN_BACK))
+    screen.lines().rev().find(|line| is_open(line))
+}
+
+fn is_open(line: &str) -> bool {
+    line.starts_with("? ") && !line.ends_with(TAKEN_BACK)
 }
 
 /// The question of the open menu with what was typed, and its entries.
