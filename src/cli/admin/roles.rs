@@ -119,7 +119,7 @@ async fn ask_paths(interview: &mut Interview, id: &str, name: &RoleName) -> Resu
 }
 
 /// Checks a pattern; one that could not match the path of any artifact is refused.
-fn pattern(text: &str, there: &[String]) -> Result<String, String> {
+pub(super) fn pattern(text: &str, there: &[String]) -> Result<String, String> {
     ArtifactPath::parse(text).map_err(|error| format!("no artifact can have it: {error}"))?;
     match there.iter().any(|other| other == text) {
         true => Err("it is there already".to_owned()),

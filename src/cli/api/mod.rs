@@ -99,6 +99,14 @@ impl ApiClient {
         id.map(str::to_owned).ok_or_else(|| refusal::unexpected(&self.server, "accepts a task and does not name it"))
     }
 
+    /// Asks with a body, and expects no task.
+    ///
+    /// # Errors
+    /// When the server can't be reached or refuses.
+    pub async fn ask(&self, method: Method, path: &str, body: &Value) -> Result<Value, Failure> {
+        Ok(self.expect(method, path, Some(body.to_string()), 200).await?)
+    }
+
     /// What the server knows of a task: the `data` of its answer.
     ///
     /// # Errors
@@ -118,8 +126,12 @@ impl ApiClient {
 
     /// One request and its answer: 202 for what is submitted, 200 for what is asked.
     async fn exchange(&self, method: Method, path: &str, body: Option<String>) -> Result<Value, Refusal> {
-        let url = format!("{}/{}", self.server, path.trim_start_matches('/'));
         let expected = if body.is_some() { 202 } else { 200 };
+        self.expect(method, path, body, expected).await
+    }
+
+    async fn expect(&self, method: Method, path: &str, body: Option<String>, expected: u16) -> Result<Value, Refusal> {
+        let url = format!("{}/{}", self.server, path.trim_start_matches('/'));
         let mut request = self.http.request(method, &url);
         if let Some(body) = body {
             request = request.header("content-type", "application/json").body(body);

@@ -121,9 +121,8 @@ impl CeremonyArgs {
 impl Plan {
     /// Refuses what the server would refuse.
     fn check(&self, root: &Metadata) -> Result<Root, Failure> {
-        let value = |key: &Value| key["keyval"].clone();
         for (key, _) in self.online.by_key() {
-            if let Some(person) = self.root.iter().find(|person| value(&person.object) == value(&key.object)) {
+            if let Some(person) = self.root.iter().find(|person| person.is_same(&key.object)) {
                 return Err(Failure::new(format_args!(
                     "{} is a root key, it can't be the online key {}",
                     person.name, key.name

@@ -1,12 +1,17 @@
 //! `rstuf admin config show`.
 
+use std::collections::BTreeMap;
+
 use clap::Args;
 use serde_json::Value;
 
 use super::{PATH, Settings};
 use crate::{
     cli::{
-        admin::review::{any_of, days, table},
+        admin::{
+            keys::name_of,
+            review::{any_of, days, table},
+        },
         command::Context,
         failure::Failure,
         server::ServerArgs,
@@ -100,12 +105,8 @@ fn is_bin(name: &str) -> bool {
     name.strip_prefix(NAME_PREFIX).is_some_and(|rest| rest.starts_with('-'))
 }
 
-fn named(role: &RoleKeys, keys: &std::collections::BTreeMap<KeyId, Key>) -> String {
-    let name = |id: &KeyId| {
-        let name = keys.get(id).and_then(|key| key.raw["x-rstuf-key-name"].as_str());
-        name.map_or_else(|| id.as_str().chars().take(12).collect(), str::to_owned)
-    };
-    let names: Vec<String> = role.keyids.iter().map(name).collect();
+fn named(role: &RoleKeys, keys: &BTreeMap<KeyId, Key>) -> String {
+    let names: Vec<_> = role.keyids.iter().filter_map(|id| Some(name_of(id, keys.get(id)?))).collect();
     any_of(role.threshold, &names.iter().map(String::as_str).collect::<Vec<_>>())
 }
 

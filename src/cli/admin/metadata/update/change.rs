@@ -8,7 +8,6 @@ use serde_json::{Value, json};
 use crate::{
     cli::{admin::keys::NamedKey, failure::Failure},
     tuf::{
-        key::Key,
         limits::{Length, too_large},
         name::{KeyId, RoleName},
         root::{RoleKeys, Root},
@@ -114,21 +113,15 @@ fn able(root: &Root, role: &RoleKeys) -> usize {
     usable.filter_map(|key| key.public()).collect::<BTreeSet<_>>().len()
 }
 
-/// What people call a key: its name, or the beginning of its id.
-pub(super) fn name_of(id: &KeyId, key: Option<&Key>) -> String {
-    let name = key.and_then(|key| key.raw.get("x-rstuf-key-name")).and_then(Value::as_str);
-    name.map_or_else(|| id.as_str().chars().take(12).collect(), str::to_owned)
-}
-
 /// The keys of a role as people call them.
 pub(super) fn names_of(root: &Root, role: &str) -> Vec<String> {
-    root.roles[role].keyids.iter().map(|id| name_of(id, root.keys.get(id))).collect()
+    keys_of(root, role).into_iter().map(|key| key.name).collect()
 }
 
 /// The keys of a role.
 pub(super) fn keys_of(root: &Root, role: &str) -> Vec<NamedKey> {
     let keys = root.roles[role].keyids.iter().filter_map(|id| root.keys.get_key_value(id));
-    keys.map(|(id, key)| NamedKey { id: id.clone(), object: key.raw.clone(), name: name_of(id, Some(key)) }).collect()
+    keys.map(|(id, key)| NamedKey::of(id, key)).collect()
 }
 
 #[cfg(test)]

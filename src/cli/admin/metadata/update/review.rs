@@ -2,7 +2,10 @@
 
 use super::change::{ONLINE, names_of};
 use crate::{
-    cli::admin::review::{any_of, root_power, table},
+    cli::admin::{
+        keys::{name_of, short},
+        review::{any_of, root_power, table},
+    },
     task::Rotation,
     tuf::{root::Root, wire::format_expires},
 };
@@ -53,8 +56,7 @@ fn rows(trusted: &Root, next: &Root) -> Vec<Vec<String>> {
     }
     for (change, from, to) in [("keys gone", trusted, next), ("keys new", next, trusted)] {
         let only: Vec<_> = from.keys.iter().filter(|(id, _)| !to.keys.contains_key(*id)).collect();
-        let named =
-            only.iter().map(|(id, key)| format!("{} {}", super::change::name_of(id, Some(key)), short(id.as_str())));
+        let named = only.iter().map(|(id, key)| format!("{} {}", name_of(id, key), short(id)));
         let named: Vec<_> = named.collect();
         if !named.is_empty() {
             match change {
@@ -69,10 +71,6 @@ fn rows(trusted: &Root, next: &Root) -> Vec<Vec<String>> {
 fn signers(root: &Root) -> String {
     let names = names_of(root, "root");
     any_of(root.roles["root"].threshold, &names.iter().map(String::as_str).collect::<Vec<_>>())
-}
-
-fn short(id: &str) -> String {
-    id.chars().take(8).collect()
 }
 
 #[cfg(test)]
