@@ -20,14 +20,30 @@ impl Interview {
         &mut self,
         list: List<'_>,
         name: impl Fn(&T) -> String,
+        item: impl AsyncFnMut(&mut Self, String, &[T]) -> Result<T, Stop>,
+    ) -> Result<Vec<T>, Stop> {
+        self.list_from(list, Vec::new(), name, item).await
+    }
+
+    /// The same of a list that has items already. A file that says nothing of the list leaves it as it is, one that does begins it anew.
+    ///
+    /// # Errors
+    /// [`Stop`].
+    pub async fn list_from<T>(
+        &mut self,
+        list: List<'_>,
+        mut items: Vec<T>,
+        name: impl Fn(&T) -> String,
         mut item: impl AsyncFnMut(&mut Self, String, &[T]) -> Result<T, Stop>,
     ) -> Result<Vec<T>, Stop> {
         let written = self.answers.as_ref().map(|answers| answers.count(list.id)).transpose();
         let written = written.map_err(|why| wrong(list.id, why))?.flatten();
-        let mut items = Vec::new();
+        if written.is_some() {
+            items.clear();
+        }
         // While items are removed and added, no place is used twice.
-        let mut places = 0..;
-        let mut placed = Vec::new();
+        let mut places = items.len()..;
+        let mut placed: Vec<_> = (0..items.len()).collect();
         for place in places.by_ref().take(written.unwrap_or(0)) {
             items.push(item(self, format!("{}[{place}]", list.id), &items).await?);
             placed.push(place);
