@@ -4,19 +4,26 @@ use clap::Subcommand;
 
 use super::{command::Context, failure::Failure, server::ServerArgs};
 
+pub mod acceptable;
 pub mod ceremony;
 pub mod config;
 pub mod delegations;
+pub mod delivery;
+pub mod diff;
+pub mod files;
 pub mod import;
 pub mod keys;
 pub mod metadata;
 mod missing;
 pub mod numbers;
+pub mod pending;
 mod preview;
+pub mod published;
 mod review;
 pub mod roles;
 mod saved;
 pub mod send;
+pub mod shown;
 pub mod signature;
 mod trusted;
 

@@ -8,6 +8,7 @@ pub mod bump;
 pub mod sign;
 pub mod stop_sign;
 pub mod update;
+mod waiting;
 
 /// What is done with metadata.
 #[derive(Debug, Subcommand)]
