@@ -4,8 +4,12 @@ use clap::Subcommand;
 
 use crate::cli::{command::Context, failure::Failure, server::ServerArgs};
 
+mod changed;
 pub mod delete;
 pub mod new;
+mod present;
+mod sending;
+pub(super) mod told;
 pub mod update;
 
 /// What is done with delegations.
