@@ -8,7 +8,12 @@ use std::{
 
 use crate::{
     harness::{
-        artifact::Artifact, ceremony::Ceremony, checkout, deployment::Deployment, repository::Repository, server::Server,
+        artifact::Artifact,
+        ceremony::Ceremony,
+        checkout,
+        deployment::Deployment,
+        repository::Repository,
+        server::Server,
         terminal::{ENTER, Terminal},
     },
     judges::program::Program,
@@ -120,7 +125,8 @@ async fn the_runbook_does_what_it_says() {
 
     let root = scene.home.join("media/transfer/1.root.json");
     let repository = Repository { server: scene.server, ceremony: Ceremony { payload: serde_json::Value::Null, root } };
-    let newest = fs::read_to_string(repository.server.bucket().join("4.root.json")).expect("three roots came after the first");
+    let newest =
+        fs::read_to_string(repository.server.bucket().join("4.root.json")).expect("three roots came after the first");
     assert!(newest.contains("Grace 2") && newest.contains("online 2") && !newest.contains("\"Grace\""), "{newest}");
     let artifact = Artifact::new("a/b", "content");
     repository.add(std::slice::from_ref(&artifact)).await;

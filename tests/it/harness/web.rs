@@ -41,7 +41,8 @@ fn answer(stream: &TcpStream, directory: &Path) -> std::io::Result<()> {
     while let Some(request) = lines.next() {
         let request = request?;
         while lines.next().transpose()?.is_some_and(|line| !line.is_empty()) {}
-        let path = request.split(' ').nth(1).unwrap_or_default().trim_start_matches('/');
+        let path =
+            request.split(' ').nth(1).unwrap_or_default().split('?').next().unwrap_or_default().trim_matches('/');
         let path = Path::new(path);
         let is_inside = path.components().all(|part| matches!(part, Component::Normal(_)));
         let file = if is_inside { fs::read(directory.join(path)).ok() } else { None };

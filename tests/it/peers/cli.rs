@@ -88,6 +88,11 @@ pub(crate) fn ceremony(out: &Path, keys: &Path, bins: u32) -> Ceremony {
     hold(out, keys, &["--bins", &bins.to_string()])
 }
 
+/// Holds a ceremony at a terminal, as a dry run, with one role and one signature of two.
+pub(crate) fn half_ceremony(out: &Path, keys: &Path) -> Ceremony {
+    hold(out, keys, &["--delegations", "--signers", "1"])
+}
+
 /// Holds a ceremony at a terminal which sends its result to this API, with one role and one signature of two.
 pub(crate) fn begun_ceremony(out: &Path, keys: &Path, url: &str) -> Ceremony {
     hold(out, keys, &["--delegations", "--signers", "1", "--api-server", url])
