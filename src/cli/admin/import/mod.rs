@@ -107,6 +107,7 @@ impl ImportArgs {
             Begin::Done(progress) => {
                 let lines = progress.lines;
                 output.say(format_args!("all {lines} lines of these files were imported before; nothing is sent"));
+                output.say("if they were held back, clients see them after: rstuf artifact publish");
                 output.result(&report(&progress, None, Value::Null));
                 return Ok(());
             }
@@ -222,8 +223,7 @@ impl Import {
         let names = source.names();
         let book = Book::open(args.rejects.as_deref(), progress.rejects_bytes, names, output)?;
         let beside = journal.as_ref().map(|path| path.with_added_extension("seen"));
-        let seen = Seen::open(beside.as_deref(), progress.accepted)
-            .map_err(|error| Failure::new(format_args!("can't write beside the journal: {error}")))?;
+        let seen = Seen::open(beside.as_deref(), progress.accepted).map_err(unwritable)?;
         let bar = Bar::new(source.bytes(), source.bytes_before(progress.settled), progress.lines);
         source.skip_to(progress.settled)?;
         let journal = Journal::of(journal, progress);
@@ -325,8 +325,7 @@ impl Import {
         let refused: HashSet<_> = batch.refused.iter().map(|refused| refused.place).collect();
         batch.marks.retain(|(_, place)| !refused.contains(place));
         if let Some(seen) = &mut lines.seen {
-            seen.note(&batch.marks)
-                .map_err(|error| Failure::new(format_args!("can't write beside the journal: {error}")))?;
+            seen.note(&batch.marks).map_err(unwritable)?;
         }
         let mut journal = self.sender.journal.borrow_mut();
         let progress = &mut journal.progress;
@@ -384,6 +383,11 @@ impl Import {
         let failure = Failure::new(format_args!("stopped after {} lines", journal.progress.lines));
         failure.remedy("run the same command again: it goes on from there")
     }
+}
+
+fn unwritable(error: std::io::Error) -> Failure {
+    Failure::new(format_args!("can't write beside the journal: {error}"))
+        .remedy("name a place for it with --journal, then run the same command again")
 }
 
 fn report(progress: &Progress, twice: Option<&Twice>, publish: Value) -> Value {

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    fs::{File, OpenOptions},
+    fs::{File, OpenOptions, TryLockError},
     io::{self, BufReader, Read, Write},
     path::Path,
 };
@@ -31,16 +31,20 @@ pub(super) struct Twice {
 }
 
 impl Seen {
-    /// Goes on with the file at `path` after so many records, or begins a nameless one. `None` when records are missing, or when
-    /// another process has the file.
+    /// Goes on with the file at `path` after so many records, or begins a nameless one. `None` when records are missing.
     ///
     /// # Errors
-    /// Those of the file system.
+    /// Those of the file system, and when another process has the file.
     pub(super) fn open(path: Option<&Path>, records: u64) -> io::Result<Option<Self>> {
         let file = match path {
             Some(path) => OpenOptions::new().read(true).append(true).create(true).open(path)?,
             None => tempfile::tempfile()?,
         };
+        // It belongs to one process, however that ends; with it the journal does.
+        file.try_lock().map_err(|error| match error {
+            TryLockError::WouldBlock => io::Error::other("another import uses it"),
+            TryLockError::Error(error) => error,
+        })?;
         if file.metadata()?.len() < records * RECORD_BYTES {
             return Ok(None);
         }
@@ -134,9 +138,11 @@ mod tests {
         drop(seen);
         let mut seen = Seen::open(Some(&path), 3).expect("open").expect("complete");
         seen.note(&[(7, at(4)), (5, at(5)), (7, at(6))]).expect("noted");
+        assert!(Seen::open(Some(&path), 3).is_err(), "two have it at once");
         let expected = Twice { replaced: 3, examples: vec![(at(1), at(5)), (at(3), at(5)), (at(4), at(6))] };
         assert_eq!(seen.in_parts(1).expect("read"), expected);
         assert_eq!(seen.in_parts(3).expect("read"), expected);
+        drop(seen);
         assert!(Seen::open(Some(&path), 7).expect("open").is_none());
     }
 }
