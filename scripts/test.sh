@@ -15,10 +15,11 @@ It may be run from any directory and as often as you like.
 
 What it installs stays inside the checkout: a Python environment in .deps/venv with python-tuf and
 Celery (and with Node.js, where the machine has none that is recent), one in .deps/venv-cli with the
-Python service's command line, and tuf-js beside its judge in tests/it/judges/js. What is missing of
-PostgreSQL, Redis, RabbitMQ, faketime, python3, its venv module and a C compiler comes from the
-system's packages, which needs root and apt-get. The tests never use a server that the system runs:
-they start their own on free ports (scripts/servers.sh).
+Python service's command line, one in .deps/venv-kms with a server that answers as AWS KMS, and tuf-js
+beside its judge in tests/it/judges/js. What is missing of PostgreSQL, Redis, RabbitMQ, SoftHSM,
+OpenSSL, faketime, python3, its venv module and a C compiler comes from the system's packages, which
+needs root and apt-get. The tests never use a server that the system runs: they start their own on
+free ports (scripts/servers.sh).
 HELP
 }
 
@@ -34,6 +35,7 @@ esac
 venv=$PWD/.deps/venv
 venv_cli=$PWD/.deps/venv-cli
 venv_deploy=$PWD/.deps/venv-deploy
+venv_kms=$PWD/.deps/venv-kms
 judge=$PWD/tests/it/judges/js
 
 step() { printf '\n==> %s (%ds)\n' "$*" "$SECONDS"; }
@@ -80,6 +82,8 @@ setup_system() {
     command -v setpriv >/dev/null || wanted+=(util-linux)
     command -v systemd-analyze >/dev/null || wanted+=(systemd)
     command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || wanted+=(nginx-light)
+    command -v softhsm2-util >/dev/null || wanted+=(softhsm2)
+    command -v openssl >/dev/null || wanted+=(openssl)
     [ ${#wanted[@]} -eq 0 ] || install_packages "${wanted[@]}"
     command -v cargo >/dev/null || fail "cargo is not on the path: please install Rust"
 }
@@ -122,10 +126,12 @@ setup_system
 setup_python "$venv" scripts/requirements.txt "tuf, celery"
 setup_python "$venv_cli" scripts/requirements-cli.txt repository_service_tuf
 setup_python "$venv_deploy" scripts/requirements-deploy.txt check_jsonschema
+setup_python "$venv_kms" scripts/requirements-kms.txt moto.server
 setup_node
 export RSTUF_TEST_PYTHON=$venv/bin/python
 export RSTUF_TEST_PYTHON_CLI=$venv_cli/bin/python
 export RSTUF_TEST_PYTHON_DEPLOY=$venv_deploy/bin/python
+export RSTUF_TEST_PYTHON_KMS=$venv_kms/bin/python
 export RSTUF_TEST_NODE=$PWD/.deps/node
 if [ "$only_setup" = yes ]; then
     step "ready"

@@ -45,25 +45,15 @@ impl KmsKey {
     /// # Errors
     /// When KMS refuses, or can't be reached.
     pub(super) async fn sign(&self, scheme: Scheme, message: &[u8]) -> Result<Vec<u8>, Failure> {
-        let (algorithm, digested) = match scheme {
-            Scheme::Ed25519 => (SigningAlgorithmSpec::Ed25519Sha512, None),
-            Scheme::EcdsaP256 => (SigningAlgorithmSpec::EcdsaSha256, Some(&SHA256)),
-            Scheme::EcdsaP384 => (SigningAlgorithmSpec::EcdsaSha384, Some(&SHA384)),
-            Scheme::RsaPssSha256 => (SigningAlgorithmSpec::RsassaPssSha256, Some(&SHA256)),
-            Scheme::RsaPssSha384 => (SigningAlgorithmSpec::RsassaPssSha384, Some(&SHA384)),
-            Scheme::RsaPssSha512 => (SigningAlgorithmSpec::RsassaPssSha512, Some(&SHA512)),
+        let algorithm = match scheme {
+            Scheme::Ed25519 => SigningAlgorithmSpec::Ed25519Sha512,
+            Scheme::EcdsaP256 => SigningAlgorithmSpec::EcdsaSha256,
+            Scheme::EcdsaP384 => SigningAlgorithmSpec::EcdsaSha384,
+            Scheme::RsaPssSha256 => SigningAlgorithmSpec::RsassaPssSha256,
+            Scheme::RsaPssSha384 => SigningAlgorithmSpec::RsassaPssSha384,
+            Scheme::RsaPssSha512 => SigningAlgorithmSpec::RsassaPssSha512,
         };
-        let (kind, content) = match digested {
-            Some(with) => (MessageType::Digest, digest(with, message).as_ref().to_vec()),
-            None if message.len() <= MAX_RAW_BYTES => (MessageType::Raw, message.to_vec()),
-            None => {
-                let size = message.len();
-                return Err(Failure::new(format_args!(
-                    "AWS KMS signs at most {MAX_RAW_BYTES} bytes with an ed25519 key, and this has {size}"
-                ))
-                .remedy("use an ecdsa or rsa key"));
-            }
-        };
+        let (kind, content) = content(scheme, message)?;
         let request = self.client.sign().key_id(&self.id).message_type(kind).message(Blob::new(content));
         let reply = request.signing_algorithm(algorithm).send().await.map_err(|error| self.failed(error))?;
         let signature = reply.signature().map(|signature| signature.as_ref().to_vec());
@@ -84,7 +74,42 @@ impl KmsKey {
     }
 }
 
+/// What KMS is given to sign: the message itself, or its digest if it is too long.
+fn content(scheme: Scheme, message: &[u8]) -> Result<(MessageType, Vec<u8>), Failure> {
+    if message.len() <= MAX_RAW_BYTES {
+        return Ok((MessageType::Raw, message.to_vec()));
+    }
+    let algorithm = match scheme {
+        Scheme::EcdsaP256 | Scheme::RsaPssSha256 => &SHA256,
+        Scheme::EcdsaP384 | Scheme::RsaPssSha384 => &SHA384,
+        Scheme::RsaPssSha512 => &SHA512,
+        Scheme::Ed25519 => {
+            let bytes = message.len();
+            let cause = format_args!("AWS KMS signs {MAX_RAW_BYTES} bytes at most with an ed25519 key, not {bytes}");
+            return Err(Failure::new(cause).remedy("use an ecdsa or rsa key"));
+        }
+    };
+    Ok((MessageType::Digest, digest(algorithm, message).as_ref().to_vec()))
+}
+
 /// What went wrong and why, without the dump of the request that the library's own text ends with.
 fn causes(error: &dyn std::error::Error) -> String {
     std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_message_is_digested_by_the_algorithm_of_its_scheme() {
+        let (short, long) = (vec![1; MAX_RAW_BYTES], vec![1; MAX_RAW_BYTES + 1]);
+        for (scheme, bytes) in [(Scheme::EcdsaP256, 32), (Scheme::EcdsaP384, 48), (Scheme::RsaPssSha512, 64)] {
+            assert_eq!(content(scheme, &short).expect("content"), (MessageType::Raw, short.clone()));
+            let (kind, content) = content(scheme, &long).expect("content");
+            assert_eq!((kind, content.len()), (MessageType::Digest, bytes));
+        }
+        assert!(content(Scheme::Ed25519, &short).is_ok());
+        assert!(content(Scheme::Ed25519, &long).expect_err("refused").cause.contains("4096 bytes at most"));
+    }
 }

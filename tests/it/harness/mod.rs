@@ -7,7 +7,7 @@ pub(crate) mod checker;
 pub(crate) mod daemon;
 pub(crate) mod deployment;
 pub(crate) mod fleet;
-pub(crate) mod golden;
+pub(crate) mod kms;
 pub(crate) mod lines;
 pub(crate) mod load;
 pub(crate) mod mount;
@@ -15,6 +15,7 @@ pub(crate) mod repository;
 pub(crate) mod server;
 pub(crate) mod services;
 pub(crate) mod terminal;
+pub(crate) mod token;
 pub(crate) mod web;
 
 use std::{
@@ -43,6 +44,11 @@ pub(crate) fn python_cli() -> PathBuf {
 /// A Python beside which lies what reads the files in `deploy/`.
 pub(crate) fn python_deploy() -> PathBuf {
     installed("RSTUF_TEST_PYTHON_DEPLOY", ".deps/venv-deploy/bin/python")
+}
+
+/// A Python that has a server which answers as AWS KMS.
+pub(crate) fn python_kms() -> PathBuf {
+    installed("RSTUF_TEST_PYTHON_KMS", ".deps/venv-kms/bin/python")
 }
 
 /// A Node.js that tuf-js runs on.

@@ -53,12 +53,12 @@ enum Reading {
 impl Terminal {
     /// Starts `rstuf` at a terminal of so many columns, without colours; its home is `home`, which is its working directory too.
     pub(crate) fn rstuf(columns: u16, home: &Path, arguments: &[&str]) -> Self {
-        Self::start(columns, Self::command(env!("CARGO_BIN_EXE_rstuf"), home, arguments))
+        Self::rstuf_with(columns, home, arguments, &[])
     }
 
-    /// A program in an environment that has nothing else than what terminals need.
-    pub(crate) fn command(program: &str, home: &Path, arguments: &[&str]) -> CommandBuilder {
-        let mut command = CommandBuilder::new(program);
+    /// As [`rstuf`](Self::rstuf), with more in its environment.
+    pub(crate) fn rstuf_with(columns: u16, home: &Path, arguments: &[&str], environment: &[(&str, &Path)]) -> Self {
+        let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_rstuf"));
         command.args(arguments);
         command.cwd(home);
         command.env_clear();
@@ -66,7 +66,10 @@ impl Terminal {
             command.env(name, value);
         }
         command.env("HOME", home);
-        command
+        for (name, value) in environment {
+            command.env(name, value);
+        }
+        Self::start(columns, command)
     }
 
     /// Starts any command.
