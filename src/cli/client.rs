@@ -188,16 +188,25 @@ impl Client {
         &self.passed_over
     }
 
-    /// Brings root, timestamp, snapshot and `targets` up to date (TUF §5.3 to §5.6).
+    /// Brings root up to date (TUF §5.3). It may be expired.
     ///
     /// # Errors
-    /// When a file is missing, or is refused; the message says which and why.
-    pub async fn refresh(&mut self, now: Timestamp) -> anyhow::Result<()> {
+    /// When a root is refused; the message says why.
+    pub async fn follow_roots(&mut self) -> anyhow::Result<()> {
         for _ in 0..MAX_ROOTS {
             let name = RoleName::root().file_name(self.trusted.root().version.next());
             let Some(bytes) = self.get(&name, limits::strictest(&RoleName::root())).await? else { break };
             self.next_root(bytes)?;
         }
+        Ok(())
+    }
+
+    /// Brings root, timestamp, snapshot and `targets` up to date (TUF §5.3 to §5.6).
+    ///
+    /// # Errors
+    /// When a file is missing, or is refused; the message says which and why.
+    pub async fn refresh(&mut self, now: Timestamp) -> anyhow::Result<()> {
+        self.follow_roots().await?;
         self.trusted.check_root_expiry(now)?;
         let timestamp = RoleName::timestamp();
         let bytes = self.need("timestamp.json", limits::strictest(&timestamp)).await?;

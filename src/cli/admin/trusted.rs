@@ -2,22 +2,12 @@
 
 use std::path::Path;
 
-use anyhow::{Context, bail};
-use reqwest::StatusCode;
+use anyhow::Context;
 
 use crate::{
-    cli::failure::Failure,
-    tuf::{
-        limits::strictest,
-        name::{RoleName, Version},
-        root::Root,
-        verify::Trusted,
-        wire::Metadata,
-    },
+    cli::{client::Client, failure::Failure},
+    tuf::{name::RoleName, root::Root, verify::Trusted, wire::Metadata},
 };
-
-/// New roots that are followed at most (TUF §5.3.3).
-const MAX_ROOTS: usize = 1024;
 
 /// A root that was verified.
 #[derive(Debug, Clone)]
@@ -58,45 +48,20 @@ pub(super) fn from_file(path: &Path) -> Result<TrustedRoot, Failure> {
 /// # Errors
 /// When a file can't be had, or a client would refuse it.
 pub(super) async fn from_url(url: &str) -> Result<TrustedRoot, Failure> {
-    follow(url.trim_end_matches('/')).await.map_err(|error| {
+    follow(url).await.map_err(|error| {
         Failure::new(format_args!("can't trust the root below {url}: {error:#}"))
             .remedy("is it the address of the metadata, where 1.root.json is? the newest root can also be given as a file, with --in")
     })
 }
 
 async fn follow(url: &str) -> anyhow::Result<TrustedRoot> {
-    let http = reqwest::Client::builder().build()?;
-    let address = |version| format!("{url}/{}", RoleName::root().file_name(version));
-    let first = address(Version::FIRST);
-    let mut bytes = read(&http, &first).await?.with_context(|| format!("there is no {first}"))?;
-    let mut trusted = Trusted::from_root(&bytes)?;
-    for _ in 0..MAX_ROOTS {
-        let Some(next) = read(&http, &address(trusted.root().version.next())).await? else { break };
-        trusted.update_root(&next)?;
-        bytes = next;
-    }
-    Ok(TrustedRoot { metadata: Metadata::parse(&bytes)?, root: trusted.root().clone() })
+    let mut client = Client::first_use(url).await?;
+    client.follow_roots().await?;
+    let bytes = client.file(&RoleName::root()).context("there is no root")?;
+    Ok(TrustedRoot { metadata: Metadata::parse(bytes)?, root: client.trusted().root().clone() })
 }
 
 fn opened(bytes: &[u8]) -> anyhow::Result<TrustedRoot> {
     let root = Trusted::from_root(bytes)?.root().clone();
     Ok(TrustedRoot { metadata: Metadata::parse(bytes)?, root })
-}
-
-async fn read(http: &reqwest::Client, url: &str) -> anyhow::Result<Option<Vec<u8>>> {
-    let limit = strictest(&RoleName::root());
-    let mut response = http.get(url).send().await.with_context(|| format!("can't read {url}"))?;
-    match response.status() {
-        StatusCode::OK => {}
-        StatusCode::NOT_FOUND | StatusCode::FORBIDDEN => return Ok(None),
-        status => bail!("{url} answers {status}"),
-    }
-    let mut bytes = Vec::new();
-    while let Some(chunk) = response.chunk().await.with_context(|| format!("can't read {url}"))? {
-        bytes.extend_from_slice(&chunk);
-        if bytes.len() as u64 > limit {
-            bail!("{url} has more than the {limit} bytes that clients read");
-        }
-    }
-    Ok(Some(bytes))
 }

@@ -6,6 +6,7 @@ use std::{
 };
 
 use clap::Args;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{
@@ -18,9 +19,9 @@ use crate::{
     clock::Clock,
     tuf::{
         event::{Authority, Missing},
-        limits::{Length, too_large},
-        name::RoleName,
+        name::Version,
         root::Root,
+        rules,
         wire::Metadata,
     },
 };
@@ -84,7 +85,7 @@ impl CeremonyArgs {
         let now = Clock::system().now();
         let plan = interview.hold(async |interview| script::ask(interview, now).await).await?;
         let mut root = plan.first_root(now);
-        let view = plan.check(&root)?;
+        let view = plan.check(&root, now)?;
         root.signatures = collect(&mut interview, output, "signatures", &root, &[needed(&view)]).await?;
         interview.finish()?;
         let payload = plan.payload(&root, self.timeout);
@@ -120,7 +121,7 @@ impl CeremonyArgs {
 
 impl Plan {
     /// Refuses what the server would refuse.
-    fn check(&self, root: &Metadata) -> Result<Root, Failure> {
+    fn check(&self, root: &Metadata, now: Timestamp) -> Result<Root, Failure> {
         for (key, _) in self.online.by_key() {
             if let Some(person) = self.root.iter().find(|person| person.is_same(&key.object)) {
                 return Err(Failure::new(format_args!(
@@ -130,11 +131,8 @@ impl Plan {
                 .remedy("make a key of its own for the repository: rstuf key generate"));
             }
         }
-        let clients = too_large(&RoleName::root(), root.to_bytes().len() as u64, Length::Unsigned);
-        if !clients.is_empty() {
-            return Err(Failure::new(format_args!("this root is too large for {}", clients.join(", "))));
-        }
-        Root::view(&root.signed).map_err(|error| Failure::new(format_args!("this root can't be: {error}")))
+        rules::root(root, Version::FIRST, now)
+            .map_err(|error| Failure::new(format_args!("clients would refuse this root: {error}")))
     }
 }
 
@@ -222,11 +220,12 @@ mod tests {
     #[test]
     fn a_root_key_is_no_online_key() {
         let mut plan = plan::tests::plan();
-        assert!(plan.check(&plan.first_root(Clock::system().now())).is_ok());
+        let now = Clock::system().now();
+        assert!(plan.check(&plan.first_root(now), now).is_ok());
         let mut person = plan.root[1].clone();
         person.object["x-rstuf-online-key-uri"] = json!("fn:grace.pem");
         plan.online = plan::OnlineKeys::one(person);
-        let refused = plan.check(&plan.first_root(Clock::system().now())).expect_err("refused");
+        let refused = plan.check(&plan.first_root(now), now).expect_err("refused");
         assert_eq!(refused.cause, "Grace is a root key, it can't be the online key Grace");
     }
 }
