@@ -18,7 +18,9 @@ pub enum Command {
 #[command(after_help = "\
 Example: rstuf task info 6fa1c0b0527844f9b8db0f32d4d31b50 --api-server http://127.0.0.1:8080
 
-SUCCESS means done, and seen by clients. RUNNING waits to be published or for signatures: rstuf admin metadata sign.
+SUCCESS means done, and seen by clients.
+
+Next: RUNNING waits to be published or for signatures: rstuf admin metadata sign.
 Ctrl-C stops the waiting, never the task.")]
 pub struct InfoArgs {
     /// The id that the server gave when it accepted the task

@@ -18,7 +18,9 @@ use crate::cli::{command::Context, failure::Failure, server::ServerArgs};
 Example: rstuf artifact delete releases/tool-1.0.tar.gz --wait
 
 Clients no longer find these paths. The files on your download server are not touched.
-With --wait it is told which paths the repository did not have.")]
+With --wait it is told which paths the repository did not have.
+
+Next: rstuf task info ID, if you did not wait.")]
 pub struct DeleteArgs {
     /// Paths in the repository
     #[arg(required_unless_present = "from_file", value_name = "PATH")]

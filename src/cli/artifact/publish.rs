@@ -11,7 +11,9 @@ use crate::cli::{command::Context, failure::Failure, server::ServerArgs};
 #[command(after_help = "\
 Example: rstuf artifact publish --wait
 
-What was added or deleted with --no-publish, by whomever, is in the metadata afterwards.")]
+What was added or deleted with --no-publish, by whomever, is in the metadata afterwards.
+
+Next: rstuf artifact download NAME, as a client does.")]
 pub struct PublishArgs {
     #[command(flatten)]
     waiting: Waiting,

@@ -36,16 +36,28 @@ What comes next: rstuf artifact repository set prod, then rstuf artifact downloa
 option says is asked for; --answers FILE answers name, root, metadata_url and artifacts_url.")]
     Add(AddArgs),
     /// List the repositories, or show one of them
-    #[command(after_help = "Example: rstuf artifact repository show prod --json")]
+    #[command(after_help = "\
+Example: rstuf artifact repository show prod --json
+
+Next: rstuf artifact repository set prod makes it the one that downloads come from.")]
     Show(ShowArgs),
     /// Use a repository when no options say another one
-    #[command(after_help = "Example: rstuf artifact repository set prod, then: rstuf artifact download NAME")]
+    #[command(after_help = "\
+Example: rstuf artifact repository set prod
+
+Next: rstuf artifact download NAME")]
     Set(NameArgs),
     /// Change what is given of a repository, and nothing else
-    #[command(after_help = "Example: rstuf artifact repository update prod -a https://mirror.example.com")]
+    #[command(after_help = "\
+Example: rstuf artifact repository update prod -a https://mirror.example.com
+
+Next: rstuf artifact download NAME; a root that was trusted before stays trusted until it is given anew.")]
     Update(UpdateArgs),
     /// Forget a repository; what was downloaded stays
-    #[command(after_help = "Example: rstuf artifact repository delete prod")]
+    #[command(after_help = "\
+Example: rstuf artifact repository delete prod
+
+Next: rstuf artifact repository set NAME, if it was the one in use.")]
     Delete(NameArgs),
 }
 

@@ -1,4 +1,5 @@
-//! The runbook for keys that never see a network, `docs/air-gapped.md`: its commands do what it says, on a server.
+//! The runbook for keys that never see a network, `docs/air-gapped.md`: its commands do what it says, on a server. The files of
+//! answers in `docs/cli.md` are those that the commands ask for.
 
 use std::{
     fs,
@@ -6,6 +7,7 @@ use std::{
     process::Command,
 };
 
+use super::ceremony::Office;
 use crate::{
     harness::{
         artifact::Artifact,
@@ -132,4 +134,39 @@ async fn the_runbook_does_what_it_says() {
     repository.add(std::slice::from_ref(&artifact)).await;
     let found = Program::python_tuf().find(&repository, &["a/b"]);
     assert_eq!(found["a/b"], artifact.info());
+}
+
+/// The answers below a heading of the manual.
+fn answers(manual: &str, heading: &str) -> String {
+    let (_, section) = manual.split_once(heading).unwrap_or_else(|| panic!("no {heading}"));
+    let (_, block) = section.split_once("```yaml\n").expect("it has answers");
+    // The keys of the office have no passwords.
+    block.split("```").next().unwrap_or_default().replace(", password: {file: ada.password}", "")
+}
+
+#[test]
+fn the_answers_of_the_manual_are_those_of_the_commands() {
+    let manual = fs::read_to_string(checkout().join("docs/cli.md")).expect("the document is there");
+    let office = Office::open();
+    office.online_key("online-2");
+    let run = |heading: &str, arguments: &[&str]| {
+        fs::write(office.home.join("manual.yml"), answers(&manual, heading)).expect("it can be written");
+        let common = ["--json", "--answers", "manual.yml", "admin"];
+        office.document(&[&common, arguments].concat()).unwrap_or_else(|failure| panic!("{heading}: {failure}"))
+    };
+    let founded = run("### `admin ceremony`", &["ceremony", "--dry-run"]);
+    assert_eq!(founded["state"], "not sent");
+    // The manual has one person sign; the root that follows needs two before it.
+    let both = "- {key: Ada, private: ada.pem}\n- {key: Grace, private: grace.pem}\n";
+    let full = answers(&manual, "### `admin ceremony`").replace("- {key: Ada, private: ada.pem}\n", both);
+    fs::write(office.home.join("full.yml"), full).expect("it can be written");
+    let url = office.server.url();
+    let common = ["--json", "--answers", "full.yml", "admin", "--api-server", &url];
+    office.document(&[&common[..], &["ceremony"]].concat()).expect("a repository");
+    fs::copy(office.server.bucket().join("1.root.json"), office.home.join("1.root.json")).expect("it is published");
+    run("### `admin metadata update`", &["metadata", "update", "--dry-run", "--out", "update.json"]);
+    let sent = office.document(&["--json", "admin", "--api-server", &url, "send", "update", "update.json"]);
+    sent.expect("it is taken");
+    run("### `admin metadata sign`", &["--api-server", &url, "metadata", "sign"]);
+    run("### `admin delegations new`", &["delegations", "new", "--dry-run"]);
 }
