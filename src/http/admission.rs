@@ -19,6 +19,9 @@ const ARRIVAL: Duration = Duration::from_secs(30);
 /// How long the queue may take to confirm a job.
 const CONFIRMATION: Duration = Duration::from_secs(10);
 
+/// What has no more bytes is read at once: to have another thread do it takes longer.
+const SHORT: usize = 16 * 1024;
+
 /// How much of a body is worth one place.
 const BYTES_PER_PLACE: usize = 1024 * 1024;
 
@@ -27,7 +30,7 @@ const BYTES_PER_PLACE: usize = 1024 * 1024;
 pub(super) struct Place(#[expect(dead_code, reason = "held for its drop")] OwnedSemaphorePermit);
 
 impl Api {
-    /// Takes a place for a request, waits for its body and reads it with `parse`, off the thread that serves others.
+    /// Takes a place for a request, waits for its body and reads it with `parse`; a long one off the thread that serves others.
     pub(super) async fn read<T: Send + 'static>(
         &self,
         request: &HttpRequest,
@@ -36,7 +39,10 @@ impl Api {
     ) -> Result<(T, Place), Refusal> {
         let place = self.place(request)?;
         let body = self.body(request, payload).await?;
-        let parsed = web::block(move || body.read(parse)).await.map_err(|_| Refusal::Broken)?;
+        let parsed = match body.bytes() {
+            0..=SHORT => body.read(parse),
+            _ => web::block(move || body.read(parse)).await.map_err(|_| Refusal::Broken)?,
+        };
         Ok((parsed.map_err(Refusal::Invalid)?, place))
     }
 

@@ -25,6 +25,14 @@ pub(super) enum Body {
 }
 
 impl Body {
+    /// How many bytes it has.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Body::Missing => 0,
+            Body::Json(bytes) | Body::Other(bytes) => bytes.len(),
+        }
+    }
+
     /// Reads the body with `parse`.
     ///
     /// # Errors
