@@ -42,9 +42,11 @@ const RECORDED: &str = "select id, progress, finished_at,
          else '{}' end
      from tasks where id = any($1)";
 
-/// The number of the placement, whether an artifact waits for people to list it, and the repository, if there is one.
+/// The number of the placement, whether an artifact waits for people to list it, the repository, if there is one, and whether
+/// changes are held.
 const REPOSITORY: &str = "select placement,
-         exists (select 1 from staged where waits and task_id = '' and info is not null), repository.task_id, settings
+         exists (select 1 from staged where waits and task_id = '' and info is not null), repository.task_id, settings,
+         exists (select 1 from held)
      from charter left join repository on true";
 
 /// Whether a path is listed, as soon as all that was asked for is published: the youngest statement about it counts, and what is
@@ -102,6 +104,7 @@ pub(super) async fn stage(
     if let (Some(task), Some(settings)) = (column::<Option<String>>(repository, 2)?, column(repository, 3)?) {
         batch.repository = Some((TaskId::from_text(task), from_json(settings)?));
     }
+    batch.something_is_held = column(repository, 4)?;
     if !asked.is_empty() {
         for ((_, path), row) in asked.iter().zip(next()) {
             batch.paths.insert(path.clone(), (column(&row, 0)?, column(&row, 1)?));

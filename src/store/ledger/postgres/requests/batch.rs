@@ -31,6 +31,8 @@ pub(super) struct Batch {
     pub(super) held_roles: BTreeMap<String, i64>,
     /// Whether an artifact waits for people to list it, while another role does.
     pub(super) something_moves: bool,
+    /// Whether the ledger holds changes back.
+    pub(super) something_is_held: bool,
     /// The charter, which matters to a new repository alone.
     pub(super) charter: Charter,
     created: Option<Box<NewRepository>>,
@@ -99,7 +101,7 @@ impl Batch {
 
     /// Notes that the youngest statement about a path is a new one, which may be held for a role.
     fn replaces_held(&mut self, path: &ArtifactPath, lists: bool, held_for: Option<&RoleName>) {
-        if self.release.is_none() {
+        if self.something_is_held && self.release.is_none() {
             self.overtaken.insert(path.clone());
         }
         let held_for = held_for.map(|role| role.as_str().to_owned());
