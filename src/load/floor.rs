@@ -154,7 +154,7 @@ impl Floor {
         let (files, timestamp) = self.listed.render(&changed);
         self.directory.write_all(&files)?;
         self.rows.commit(&versions, &requests, self.sequence - 1, &timestamp).await?;
-        self.directory.write_all(&[("timestamp.json", timestamp)])
+        self.directory.point("timestamp.json", timestamp.as_bytes())
     }
 
     fn request(&self, artifacts: usize) -> anyhow::Result<Request> {

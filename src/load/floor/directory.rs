@@ -5,12 +5,11 @@ use std::{
     io::Write,
     path::{Path, PathBuf},
     sync::atomic::{AtomicUsize, Ordering},
+    thread,
 };
 
 use aws_lc_rs::signature::Ed25519KeyPair;
-
-/// Waiting for the disk overlaps.
-const WRITERS: usize = 8;
+use rustix::fs::syncfs;
 
 /// A directory where signed files are made durable.
 #[derive(Debug)]
@@ -29,7 +28,8 @@ impl Directory {
         Ok(Self { path: path.to_owned(), key: Ed25519KeyPair::generate()? })
     }
 
-    /// Signs files and makes them durable, some at the same time, and then their names.
+    /// Signs versioned files and writes them, as many at the same time as there are processors, and then makes all durable at once. Nothing
+    /// refers to them before that, so they have their names from the beginning.
     ///
     /// # Errors
     /// Those of the disk.
@@ -53,35 +53,35 @@ impl Directory {
         let next = AtomicUsize::new(0);
         let write = || -> anyhow::Result<()> {
             while let Some((name, bytes)) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
-                sign(bytes.as_ref());
-                self.write(name.as_ref(), bytes.as_ref())?;
+                self.write(&self.path.join(name.as_ref()), bytes.as_ref())?;
             }
             Ok(())
         };
-        std::thread::scope(|scope| {
-            let writers: Vec<_> = (0..WRITERS.min(files.len())).map(|_| scope.spawn(write)).collect();
-            writers.into_iter().try_for_each(|writer| writer.join().expect("a writer does not panic"))
+        let processors = thread::available_parallelism().map_or(1, usize::from);
+        thread::scope(|scope| {
+            let others: Vec<_> = (1..processors.min(files.len())).map(|_| scope.spawn(write)).collect();
+            write()?;
+            others.into_iter().try_for_each(|writer| writer.join().expect("a writer does not panic"))
         })?;
-        self.sync()
+        Ok(syncfs(File::open(&self.path)?)?)
     }
 
-    /// Makes so many signatures and throws them away: what stands in their place in the file is as long.
-    pub(in crate::load) fn sign(&self, message: &[u8], signatures: usize) {
-        for _ in 0..signatures {
-            std::hint::black_box(self.key.sign(message));
-        }
-    }
-
-    /// Makes one file durable, under its name after the next sync of the directory.
-    fn write(&self, name: &str, bytes: &[u8]) -> anyhow::Result<()> {
+    /// Signs the file that clients look at first, and replaces it durably.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn point(&self, name: &str, bytes: &[u8]) -> anyhow::Result<()> {
         let unfinished = self.path.join(".tmp").join(name);
-        let mut file = File::create(&unfinished)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        Ok(fs::rename(&unfinished, self.path.join(name))?)
+        self.write(&unfinished, bytes)?.sync_all()?;
+        fs::rename(&unfinished, self.path.join(name))?;
+        Ok(File::open(&self.path)?.sync_all()?)
     }
 
-    fn sync(&self) -> anyhow::Result<()> {
-        Ok(File::open(&self.path)?.sync_all()?)
+    /// Signs and writes one file. The signature is thrown away: what stands in its place in the file is as long.
+    fn write(&self, path: &Path, bytes: &[u8]) -> anyhow::Result<File> {
+        std::hint::black_box(self.key.sign(bytes));
+        let mut file = File::create(path)?;
+        file.write_all(bytes)?;
+        Ok(file)
     }
 }

@@ -106,7 +106,7 @@ mod tests {
         listed.advance(&[1]);
         let (files, timestamp) = listed.render(&[1]);
         directory.write_all(&files).expect("written");
-        directory.write_all(&[("timestamp.json", timestamp)]).expect("written");
+        directory.point("timestamp.json", timestamp.as_bytes()).expect("written");
         let signed = |name: &str| -> Value {
             let bytes = fs::read(home.path().join(name)).expect("a file");
             serde_json::from_slice::<Value>(&bytes).expect("JSON")["signed"].take()

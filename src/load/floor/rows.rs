@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
+use futures_util::future::{try_join_all, try_join3};
 use rusqlite::{Connection, params};
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::{Client, NoTls, Statement, types::ToSql};
 
 /// One request: its task, and its artifacts.
 #[derive(Debug)]
@@ -55,8 +56,41 @@ pub enum Rows {
         client: Client,
         /// The schema.
         schema: String,
+        /// The statements of the three transactions.
+        statements: Box<Statements>,
     },
 }
+
+/// The statements for PostgreSQL, which knows them already.
+pub struct Statements {
+    stage: [Statement; 2],
+    plan: [Statement; 2],
+    commit: [Statement; 6],
+}
+
+const STAGE: [&str; 2] = [
+    "insert into tasks (id, state) select id, 'staged' from unnest($1::text[]) as t (id)",
+    "insert into staged (sequence, task, bin, path, info) select sequence, task, bin, path, info from
+        unnest($1::bigint[], $2::text[], $3::bigint[], $4::text[], $5::text[]) as t (sequence, task, bin, path, info)",
+];
+
+const PLAN: [&str; 2] = [
+    "insert into roles (id, given_out, version)
+        select id, given_out, 0 from unnest($1::bigint[], $2::bigint[]) as t (id, given_out)
+        on conflict (id) do update set given_out = excluded.given_out",
+    "insert into publications (id, base) values ($1::bigint, $1::bigint - 1)",
+];
+
+const COMMIT: [&str; 6] = [
+    "insert into artifacts (bin, path, info)
+        select bin, path, info from unnest($1::bigint[], $2::text[], $3::text[]) as t (bin, path, info)",
+    "delete from staged where sequence <= $1",
+    "update roles set version = t.version
+        from unnest($1::bigint[], $2::bigint[]) as t (id, version) where roles.id = t.id",
+    "update tasks set state = 'done' where id = any($1)",
+    "update publications set committed = 1 where id = $1",
+    "update head set version = $1, timestamp = $2 where id = 1",
+];
 
 impl Rows {
     /// Tables in a new file in `directory`; commits wait for the disk.
@@ -82,7 +116,12 @@ impl Rows {
         let schema = format!("rstuf_floor_{:016x}", fastrand::u64(..));
         let sql = format!("create schema {schema}; set search_path to {schema}; {TABLES}");
         client.batch_execute(&sql).await.context("can't make the tables")?;
-        Ok(Self::Postgres { client, schema })
+        let statements = Statements {
+            stage: known(&client, STAGE).await?,
+            plan: known(&client, PLAN).await?,
+            commit: known(&client, COMMIT).await?,
+        };
+        Ok(Self::Postgres { client, schema, statements: Box::new(statements) })
     }
 
     /// The first transaction, by which the requests are recorded.
@@ -108,22 +147,16 @@ impl Rows {
                 }
                 Ok(transaction.commit()?)
             }
-            Self::Postgres { client, .. } => {
-                let transaction = client.transaction().await?;
+            Self::Postgres { client, statements, .. } => {
                 let tasks: Vec<_> = requests.iter().map(|request| request.task.as_str()).collect();
-                let sql = "insert into tasks (id, state) select id, 'staged' from unnest($1::text[]) as t (id)";
-                transaction.execute(sql, &[&tasks]).await?;
                 let rows = || {
                     requests.iter().flat_map(|request| request.artifacts.iter().map(|row| (request.task.as_str(), row)))
                 };
                 let sequences: Vec<_> = (first..).take(rows().count()).collect();
-                let tasks: Vec<_> = rows().map(|(task, _)| task).collect();
+                let of_tasks: Vec<_> = rows().map(|(task, _)| task).collect();
                 let (bins, paths, infos) = columns(rows().map(|(_, row)| row));
-                let sql = "insert into staged (sequence, task, bin, path, info)
-                    select sequence, task, bin, path, info from
-                    unnest($1::bigint[], $2::text[], $3::bigint[], $4::text[], $5::text[]) as t (sequence, task, bin, path, info)";
-                transaction.execute(sql, &[&sequences, &tasks, &bins, &paths, &infos]).await?;
-                Ok(transaction.commit().await?)
+                let values: [Values<'_>; 2] = [&[&tasks], &[&sequences, &of_tasks, &bins, &paths, &infos]];
+                at_once(client, &statements.stage, &values).await
             }
         }
     }
@@ -149,16 +182,10 @@ impl Rows {
                 }
                 Ok(transaction.commit()?)
             }
-            Self::Postgres { client, .. } => {
-                let transaction = client.transaction().await?;
+            Self::Postgres { client, statements, .. } => {
                 let (ids, given): (Vec<_>, Vec<_>) = bins.iter().copied().unzip();
-                let sql = "insert into roles (id, given_out, version)
-                    select id, given_out, 0 from unnest($1::bigint[], $2::bigint[]) as t (id, given_out)
-                    on conflict (id) do update set given_out = excluded.given_out";
-                transaction.execute(sql, &[&ids, &given]).await?;
-                let sql = "insert into publications (id, base) values ($1::bigint, $1::bigint - 1)";
-                transaction.execute(sql, &[version]).await?;
-                Ok(transaction.commit().await?)
+                let values: [Values<'_>; 2] = [&[&ids, &given], &[version]];
+                at_once(client, &statements.plan, &values).await
             }
         }
     }
@@ -200,23 +227,19 @@ impl Rows {
                 }
                 Ok(transaction.commit()?)
             }
-            Self::Postgres { client, .. } => {
-                let transaction = client.transaction().await?;
+            Self::Postgres { client, statements, .. } => {
                 let (numbers, paths, infos) = columns(requests.iter().flat_map(|request| &request.artifacts));
-                let sql = "insert into artifacts (bin, path, info)
-                    select bin, path, info from unnest($1::bigint[], $2::text[], $3::text[]) as t (bin, path, info)";
-                transaction.execute(sql, &[&numbers, &paths, &infos]).await?;
-                transaction.execute("delete from staged where sequence <= $1", &[&through]).await?;
                 let (ids, new): (Vec<_>, Vec<_>) = bins.iter().copied().unzip();
-                let sql = "update roles set version = t.version
-                    from unnest($1::bigint[], $2::bigint[]) as t (id, version) where roles.id = t.id";
-                transaction.execute(sql, &[&ids, &new]).await?;
                 let tasks: Vec<_> = requests.iter().map(|request| request.task.as_str()).collect();
-                transaction.execute("update tasks set state = 'done' where id = any($1)", &[&tasks]).await?;
-                transaction.execute("update publications set committed = 1 where id = $1", &[version]).await?;
-                let sql = "update head set version = $1, timestamp = $2 where id = 1";
-                transaction.execute(sql, &[version, &timestamp]).await?;
-                Ok(transaction.commit().await?)
+                let values: [Values<'_>; 6] = [
+                    &[&numbers, &paths, &infos],
+                    &[&through],
+                    &[&ids, &new],
+                    &[&tasks],
+                    &[version],
+                    &[version, &timestamp],
+                ];
+                at_once(client, &statements.commit, &values).await
             }
         }
     }
@@ -238,11 +261,28 @@ impl Rows {
     /// # Errors
     /// Those of the database.
     pub async fn drop_tables(self) -> anyhow::Result<()> {
-        if let Self::Postgres { client, schema } = self {
+        if let Self::Postgres { client, schema, .. } = self {
             client.batch_execute(&format!("drop schema {schema} cascade")).await?;
         }
         Ok(())
     }
+}
+
+/// The parameters of a statement.
+type Values<'a> = &'a [&'a (dyn ToSql + Sync)];
+
+/// A transaction in one round trip.
+async fn at_once(client: &Client, statements: &[Statement], values: &[Values<'_>]) -> anyhow::Result<()> {
+    let writes =
+        try_join_all(statements.iter().zip(values).map(|(statement, values)| client.execute(statement, values)));
+    // They are polled, and so sent, in this order.
+    try_join3(client.batch_execute("begin"), writes, client.batch_execute("commit")).await?;
+    Ok(())
+}
+
+async fn known<const N: usize>(client: &Client, sql: [&str; N]) -> anyhow::Result<[Statement; N]> {
+    let statements = try_join_all(sql.iter().map(|sql| client.prepare(sql))).await?;
+    statements.try_into().map_err(|_| anyhow!("a statement is missing"))
 }
 
 fn number(bin: usize) -> i64 {
