@@ -43,13 +43,17 @@ pub async fn report(
 ) -> Result<(), StoreError> {
     loop {
         let finished = ledger.unreported(visible.through(), BATCH).await?;
-        if finished.is_empty() {
+        let are_all = finished.len() < BATCH;
+        if !finished.is_empty() {
+            told(&finished);
+            let tasks = finished.iter().map(|ended| ended.task.clone()).collect();
+            results.put(finished.into_iter().map(|ended| (ended.task, ended.progress)).collect()).await?;
+            ledger.reported(tasks).await?;
+        }
+        // Who finishes more from now on asks for another report.
+        if are_all {
             return Ok(());
         }
-        told(&finished);
-        let tasks = finished.iter().map(|ended| ended.task.clone()).collect();
-        results.put(finished.into_iter().map(|ended| (ended.task, ended.progress)).collect()).await?;
-        ledger.reported(tasks).await?;
     }
 }
 
