@@ -145,26 +145,30 @@ pub enum RoundError {
 /// [`RoundError`]. After [`StoreError::Unavailable`] and [`StoreError::Lost`] a new round is in order, after
 /// [`StoreError::Broken`] the process must end.
 pub async fn round(parts: &Parts, memory: &mut Memory) -> Result<Done, RoundError> {
-    // An earlier round may have ended between its commit and its point.
-    let finished = finish(parts.ledger.as_ref(), parts.bucket.as_ref()).await?;
-    let mut pointed = 0;
-    if let Some(head) = finished {
-        parts.visible.note(&head);
-        pointed = head.sequence;
-    }
+    // An earlier round may have ended between its commit and its point; not that of this publisher whose head clients see.
+    let seen = memory.seen(parts.bucket.as_ref()).await?;
+    let pointed = match seen {
+        Some(sequence) => sequence,
+        None => finished(parts).await?,
+    };
 
     // Plan: the versions are given out.
     let mut watch = Watch::start(&parts.metrics);
     let now = parts.clock.now();
     let plan = match parts.ledger.plan(now, parts.batch).await? {
-        Planned::Nothing => return Ok(Done::Nothing),
-        Planned::Elsewhere(wait) => return Ok(Done::Elsewhere(wait)),
         Planned::Round(plan) => plan,
+        other => {
+            if seen.is_some() {
+                // But another worker's may have.
+                finished(parts).await?;
+            }
+            return Ok(if let Planned::Elsewhere(wait) = other { Done::Elsewhere(wait) } else { Done::Nothing });
+        }
     };
     watch.ended(Phase::Plan);
     if pointed < plan.base {
         // Another worker has committed since. It may have ended before its point, and the root that it published is in its head alone.
-        finish(parts.ledger.as_ref(), parts.bucket.as_ref()).await?;
+        finished(parts).await?;
     }
     let known = memory.take(parts.ledger.as_ref(), &plan).await?;
     if let Err(error) = known.check_next(now) {
@@ -208,8 +212,15 @@ pub async fn round(parts: &Parts, memory: &mut Memory) -> Result<Done, RoundErro
     watch.ended(Phase::Point);
     parts.metrics.round_size(plan.changes.values().map(BTreeMap::len).sum(), count);
     // If the commit has changed the charter, the next plan is of another revision, and everything is read again.
-    memory.keep(known, head.sequence, plan.revision);
+    memory.keep(known, head.clone(), plan.revision);
     Ok(Done::Published { head, roles: count, told })
+}
+
+/// Does what [`finish`] does, notes what clients see now, and returns its sequence, 0 for nothing.
+async fn finished(parts: &Parts) -> Result<i64, StoreError> {
+    let Some(head) = finish(parts.ledger.as_ref(), parts.bucket.as_ref()).await? else { return Ok(0) };
+    parts.visible.note(&head);
+    Ok(head.sequence)
 }
 
 /// Until when the online keys of a root sign that is replaced now. In whole seconds, as the ledger keeps when roles are due: a round that takes them

@@ -54,12 +54,9 @@ pub(super) struct Draft<'a> {
 impl<'a> Draft<'a> {
     /// Builds all that `plan` says. Of many delegated roles most are written already when this returns.
     pub(super) async fn build(parts: &'a Parts, plan: &Plan, known: Known, now: Timestamp) -> Result<Self, RoundError> {
-        let Some(settings) = parts.ledger.settings().await? else {
-            return Err(StoreError::Broken("a plan without a repository".into()).into());
-        };
         let mut draft = Self {
             parts,
-            settings,
+            settings: plan.settings.clone(),
             now,
             known,
             roles: Vec::with_capacity(plan.roles.len()),

@@ -7,8 +7,8 @@ use crate::tuf::{
     name::{RoleName, Version},
 };
 
-/// The most that is remembered: about 150,000 artifacts.
-const ROOM: usize = 32 * 1024 * 1024;
+/// The most that is remembered: more than a million artifacts. A round of bins that hold so many takes as much memory for their files.
+const ROOM: usize = 256 * 1024 * 1024;
 
 /// What roles list in a certain version of each. Other versions of a role, which perhaps another worker has published, are not mistaken for it.
 ///

@@ -4,12 +4,13 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::Timestamp;
 
-use super::{RoundError, listings::Listings};
+use super::{RoundError, TIMESTAMP, listings::Listings};
 use crate::{
     actors::signer::SigningKeys,
     store::{
         StoreError,
-        ledger::{Ledger, Plan, charter::Charter},
+        bucket::Bucket,
+        ledger::{Head, Ledger, Plan, charter::Charter},
     },
     task::Rotation,
     tuf::{
@@ -22,20 +23,35 @@ use crate::{
     },
 };
 
-/// What is known of the head with a certain sequence under a certain revision of the charter, if anything. A round takes it, and
-/// gives it back when it succeeded.
+/// What is known of a head under a certain revision of the charter, if anything. A round takes it, and gives it back when it
+/// succeeded.
 #[derive(Debug, Default)]
-pub struct Memory(Option<(i64, i64, Known)>);
+pub struct Memory(Option<Remembered>);
+
+#[derive(Debug)]
+struct Remembered {
+    head: Head,
+    revision: i64,
+    known: Known,
+}
 
 impl Memory {
+    /// The sequence of the remembered head, if it is the one that clients see.
+    pub(super) async fn seen(&self, bucket: &dyn Bucket) -> Result<Option<i64>, StoreError> {
+        let Some(Remembered { head, .. }) = &self.0 else { return Ok(None) };
+        let there = bucket.read(TIMESTAMP).await?;
+        Ok((there.as_ref() == Some(&head.timestamp)).then_some(head.sequence))
+    }
+
     /// What is known of the head and the charter that `plan` was made on: as remembered, or read from the ledger.
     pub(super) async fn take(&mut self, ledger: &dyn Ledger, plan: &Plan) -> Result<Known, RoundError> {
         let mut known = match self.0.take() {
-            Some((sequence, revision, known)) if (sequence, revision) == (plan.base, plan.revision) => known,
-            // Others have published since. What a version of a role lists stays as long as people decide nothing.
-            Some((_, revision, Known { listings, .. })) if revision == plan.revision => {
-                Known { listings, ..Known::read(ledger, plan.revision).await? }
-            }
+            Some(Remembered { head, revision, known }) if revision == plan.revision => match head.sequence == plan.base
+            {
+                true => known,
+                // Others have published since. What a version of a role lists stays as long as people decide nothing.
+                false => Known { listings: known.listings, ..Known::read(ledger, revision).await? },
+            },
             _ => Known::read(ledger, plan.revision).await?,
         };
         if let Some(delegations) = &plan.delegations {
@@ -44,8 +60,8 @@ impl Memory {
         Ok(known)
     }
 
-    pub(super) fn keep(&mut self, known: Known, sequence: i64, revision: i64) {
-        self.0 = Some((sequence, revision, known));
+    pub(super) fn keep(&mut self, known: Known, head: Head, revision: i64) {
+        self.0 = Some(Remembered { head, revision, known });
     }
 }
 

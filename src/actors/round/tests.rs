@@ -526,6 +526,38 @@ async fn a_key_that_is_replaced_at_once_never_signs_again() {
     assert_eq!(*site.bucket.held.lock().expect("a lock"), 2);
 }
 
+/// What the published file of a role lists.
+async fn in_file(site: &Site, of: &str) -> BTreeSet<String> {
+    let name = format!("{}.{of}.json", site.listed().await[of]);
+    let bytes = site.bucket.read(&name).await.expect("read").expect("published");
+    let metadata = Metadata::parse(&bytes).expect("metadata");
+    metadata.signed["targets"].as_object().expect("targets").keys().cloned().collect()
+}
+
+#[actix::test]
+async fn what_is_remembered_is_never_older_than_what_was_published() {
+    let mut site = Site::new().await;
+    site.settle().await;
+    let mut other = Memory::default();
+    // Each artifact comes into both bins; the publishers take turns of one, two and three rounds.
+    for n in 0..12_usize {
+        if n == 7 {
+            // A decision in between: all is read anew.
+            site.change(|change, _| change.due = Due::Roles(vec![role("bins-1")])).await;
+        }
+        for of in ["bins-0", "bins-1"] {
+            site.add(&format!("{of}-{n}"), of, &format!("a{n:02}")).await;
+        }
+        let memory = if [1, 3, 4, 8, 9, 10].contains(&n) { &mut other } else { &mut site.memory };
+        let done = round(&site.parts, memory).await.expect("a round");
+        assert!(matches!(done, Done::Published { .. }), "{done:?}");
+        let expected: BTreeSet<_> = (0..=n).map(|n| format!("a{n:02}")).collect();
+        for of in ["bins-0", "bins-1"] {
+            assert_eq!(in_file(&site, of).await, expected, "{of} after {n}");
+        }
+    }
+}
+
 #[actix::test]
 async fn a_root_that_was_committed_is_shown_by_who_comes_next() {
     let mut site = Site::new().await;

@@ -327,6 +327,8 @@ pub struct Plan {
     pub base: i64,
     /// The revision of the charter that it was made on.
     pub revision: i64,
+    /// The settings of the repository.
+    pub settings: RepositorySettings,
     /// The last staged change that it takes, of those that wait for nobody's signature.
     pub through: i64,
     /// The changes, merged.

@@ -199,8 +199,12 @@ mod tests {
 
     use super::*;
     use crate::{
-        store::ledger::charter::{Announced, NextRoot, Signing},
+        store::ledger::{
+            RepositorySettings,
+            charter::{Announced, NextRoot, Signing},
+        },
         tuf::{
+            bins::Layout,
             change::Changes,
             sample::{at, path, role, version},
         },
@@ -224,6 +228,12 @@ mod tests {
             id: 1,
             base: 1,
             revision: 1,
+            settings: RepositorySettings {
+                expirations: BTreeMap::new(),
+                number_of_delegated_bins: None,
+                layout: Layout::Succinct,
+                root_num_keys: 1,
+            },
             through: 0,
             changes: Changes::new(),
             roles: Vec::new(),

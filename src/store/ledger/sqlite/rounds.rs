@@ -53,6 +53,7 @@ pub(super) fn plan(tx: &Transaction<'_>, now: Timestamp, limit: usize) -> Result
         roles.push((name, version));
     }
     let Some((_, timestamp)) = roles.last() else { return Ok(Planned::Nothing) };
+    let settings = read::settings(tx)?.ok_or_else(|| StoreError::Broken("roles without a repository".into()))?;
     tx.execute(
         "insert into publications (base, planned_at, roles, timestamp_version) values (?1, ?2, ?3, ?4)",
         params![base, now.to_string(), i64::try_from(roles.len()).unwrap_or(i64::MAX), number(*timestamp)],
@@ -61,6 +62,7 @@ pub(super) fn plan(tx: &Transaction<'_>, now: Timestamp, limit: usize) -> Result
         id: tx.last_insert_rowid(),
         base,
         revision,
+        settings,
         through,
         changes,
         roles,

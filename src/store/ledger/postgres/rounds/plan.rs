@@ -32,11 +32,12 @@ const LEASE: Duration = Duration::from_secs(5);
 const LEASE_PER_ROLE: Duration = Duration::from_millis(2);
 
 /// The head, for how long another instance's plan is to be left alone, in microseconds, the charter if it is not the one that is
-/// remembered, and whether a task waits until clients see a round.
+/// remembered, whether a task waits until clients see a round, and the settings of the repository.
 const STATE: &str = "select coalesce((select sequence from head), 0),
          case when holder <> $1 and until > now() then (extract(epoch from until - now()) * 1000000)::bigint end,
          revision, case when revision <> $2 then charter end,
-         exists (select 1 from tasks where finished_at is null and awaits_revision is not null)
+         exists (select 1 from tasks where finished_at is null and awaits_revision is not null),
+         (select settings from repository)
      from publisher cross join charter";
 
 /// The oldest changes that wait for nobody's signature, up to a number of them and of bytes; none while another instance's plan is
@@ -131,6 +132,7 @@ pub(in crate::store::ledger::postgres) async fn plan(
         return Ok(Planned::Nothing);
     };
 
+    let settings = from_json(column::<Option<&str>>(state, 5)?.ok_or_else(|| missing("the repository"))?)?;
     let names: Vec<_> = roles.iter().map(|(name, _)| name.as_str()).collect();
     let versions: Vec<_> = roles.iter().map(|(_, version)| number(*version)).collect();
     let (planned_at, published, timestamp) = (now.as_microsecond(), count(roles.len()), number(*timestamp));
@@ -147,6 +149,7 @@ pub(in crate::store::ledger::postgres) async fn plan(
         id: column(id, 0)?,
         base,
         revision,
+        settings,
         through,
         changes,
         roles,
