@@ -8,7 +8,7 @@ usage: scripts/servers.sh benches/import.sh standalone|fleet|copy [LINES [KILLS]
 
 Imports a file of LINES (1,000,000) artifacts with `rstuf admin import-artifacts` into an empty repository of
 256 bins, killing it KILLS (0) times on the way, and prints what that took. With `copy` PostgreSQL alone takes the same rows.
-The programs are those of target/release, or of the directory that RSTUF_BENCH_BIN names.
+The programs are those of target/release, or of the directory that BENCH_BIN names.
 HELP
 }
 
@@ -16,8 +16,8 @@ case ${1:-} in standalone | fleet | copy) ;; *) usage >&2; exit 2 ;; esac
 kind=$1
 lines=${2:-1000000}
 kills=${3:-0}
-bin=${RSTUF_BENCH_BIN:-$(dirname "${BASH_SOURCE[0]}")/../target/release}
-directory=$(mktemp -d -p "${RSTUF_BENCH_DIR:-/var/tmp}" rstuf-import-XXXXXX)
+bin=${BENCH_BIN:-$(dirname "${BASH_SOURCE[0]}")/../target/release}
+directory=$(mktemp -d -p "${BENCH_DIR:-/var/tmp}" rstuf-import-XXXXXX)
 programs=()
 stop() {
     exec 2>/dev/null
@@ -47,6 +47,9 @@ if [ "$kind" = copy ]; then
     exit
 fi
 
+# The programs would take these for settings.
+postgres=${RSTUF_TEST_POSTGRES:-} redis=${RSTUF_TEST_REDIS:-} amqp=${RSTUF_TEST_AMQP:-}
+unset RSTUF_TEST_POSTGRES RSTUF_TEST_REDIS RSTUF_TEST_AMQP
 port=$((10000 + RANDOM % 20000))
 api=http://127.0.0.1:$port
 keys=$directory/keys
@@ -63,9 +66,9 @@ if [ "$kind" = standalone ]; then
     start "$bin/rstufd" standalone --data-dir "$directory/data" --listen "127.0.0.1:$port"
 else
     database=import_$RANDOM$RANDOM
-    psql --quiet --no-psqlrc "$RSTUF_TEST_POSTGRES" -c "create database $database"
-    broker=(RSTUF_BROKER_SERVER="$RSTUF_TEST_AMQP" RSTUF_REDIS_SERVER="$RSTUF_TEST_REDIS")
-    store=(RSTUF_DB_SERVER="${RSTUF_TEST_POSTGRES%/*}/$database")
+    psql --quiet --no-psqlrc "$postgres" -c "create database $database"
+    broker=(RSTUF_BROKER_SERVER="$amqp" RSTUF_REDIS_SERVER="$redis")
+    store=(RSTUF_DB_SERVER="${postgres%/*}/$database")
     env "${store[@]}" "$bin/rstufd" migrate >>"$directory/log" 2>&1
     start env "${broker[@]}" "${store[@]}" RSTUF_STORAGE_BACKEND=LocalStorage \
         RSTUF_LOCAL_STORAGE_BACKEND_PATH="$metadata" RSTUF_ONLINE_KEY_DIR="$keys" "$bin/rstufd" worker

@@ -92,7 +92,7 @@ pub(super) fn refused(server: &str, status: u16, headers: &HeaderMap, answer: &V
     match (status, detail) {
         (422, Value::Array(faults)) => {
             let faults: Vec<_> = faults.iter().map(fault).collect();
-            let failure = Failure::new(format_args!("{server} finds faults in what was sent{}", lines(&faults)))
+            let failure = Failure::new(format_args!("{server} finds faults in what was sent{}", list(&faults)))
                 .remedy("correct them, and send it again");
             Refusal { fault: Fault::Invalid(faults), failure }
         }
@@ -150,23 +150,17 @@ fn fault(fault: &Value) -> (Vec<Value>, String) {
     (place, text.strip_prefix("Value error, ").unwrap_or(text).to_owned())
 }
 
-/// A fault is told in the same line, several in a line each.
-fn lines(faults: &[(Vec<Value>, String)]) -> String {
+/// All faults in one line, as far as they are not too many.
+fn list(faults: &[(Vec<Value>, String)]) -> String {
     let line = |(place, text): &(Vec<Value>, String)| match field(place) {
         place if place.is_empty() => text.clone(),
         place => format!("{place}: {text}"),
     };
-    match faults {
-        [] => String::new(),
-        [one] => format!(": {}", line(one)),
-        many => {
-            let told: String = many.iter().take(MOST_TOLD).map(|fault| format!("\n  {}", line(fault))).collect();
-            match many.len().saturating_sub(MOST_TOLD) {
-                0 => told,
-                more => format!("{told}\n  and {more} more"),
-            }
-        }
+    let mut told: Vec<_> = faults.iter().take(MOST_TOLD).map(line).collect();
+    if let more @ 1.. = faults.len().saturating_sub(MOST_TOLD) {
+        told.push(format!("and {more} more"));
     }
+    format!(": {}", told.join("; "))
 }
 
 /// `["body", "artifacts", 3, "path"]` is `artifacts[3].path`.
@@ -220,9 +214,9 @@ mod tests {
         );
         assert_eq!(
             cause(vec![&one, &json!({"loc": ["body"], "msg": "Field required"})]),
-            "http://a finds faults in what was sent\n  artifacts[3].path: a path must not be empty\n  Field required"
+            "http://a finds faults in what was sent: artifacts[3].path: a path must not be empty; Field required"
         );
-        assert!(cause(vec![&one; 12]).ends_with("\n  and 2 more"));
+        assert!(cause(vec![&one; 12]).ends_with("; and 2 more"));
     }
 
     #[test]

@@ -65,13 +65,14 @@ impl AddArgs {
         interview.finish()?;
         let api = self.server.connect(&profile)?;
         let custom = self.custom.as_deref().map(read_custom).transpose()?;
-        let found = files::find(&self.files, self.path.as_deref(), self.links).map_err(|faults| unfit(&faults))?;
+        let found =
+            files::find(&self.files, self.path.as_deref(), self.links).map_err(|faults| unfit(output, &faults))?;
         if found.is_empty() {
             return Err(
                 Failure::new("there is no file in what was named").remedy("name files, or a directory with some")
             );
         }
-        let artifacts = self.digest(found, custom.as_ref()).await?;
+        let artifacts = self.digest(output, found, custom.as_ref()).await?;
         let bodies = bodies(&artifacts, self.batch as usize, !self.no_publish);
         let name = "Artifact Addition";
         let asking = Asking { api: &api, output, name, path: "/api/v1/artifacts/", waiting: self.waiting };
@@ -88,6 +89,7 @@ impl AddArgs {
 
     async fn digest(
         &self,
+        output: Output,
         found: BTreeMap<ArtifactPath, Found>,
         custom: Option<&Map<String, Value>>,
     ) -> Result<Vec<Value>, Failure> {
@@ -110,7 +112,7 @@ impl AddArgs {
                 Err(error) => faults.push(format!("{}: {error}", found.file.display())),
             }
         }
-        if faults.is_empty() { Ok(artifacts) } else { Err(unfit(&faults)) }
+        if faults.is_empty() { Ok(artifacts) } else { Err(unfit(output, &faults)) }
     }
 
     fn tell(&self, output: Output, artifacts: usize) {
@@ -161,18 +163,17 @@ fn read_custom(text: &str) -> Result<Map<String, Value>, Failure> {
     })
 }
 
-fn unfit(faults: &[String]) -> Failure {
-    let more = faults.len().saturating_sub(MOST_TOLD);
-    let mut lines = faults.iter().take(MOST_TOLD).map(String::as_str).collect::<Vec<_>>();
-    let rest = format!("and {more} more");
-    if more > 0 {
-        lines.push(&rest);
+/// Names what is wrong with each file.
+fn unfit(output: Output, faults: &[String]) -> Failure {
+    for fault in faults.iter().take(MOST_TOLD) {
+        output.note(fault);
     }
-    let cause = match lines.as_slice() {
-        [one] => format!("can't be added: {one}"),
-        many => format!("some files can't be added\n  {}", many.join("\n  ")),
-    };
-    Failure::new(cause).remedy("nothing was sent; leave them out, or put them right")
+    if let more @ 1.. = faults.len().saturating_sub(MOST_TOLD) {
+        output.note(format_args!("and {more} more"));
+    }
+    let files = if faults.len() == 1 { "a file" } else { "some files" };
+    Failure::new(format_args!("{files} can't be added"))
+        .remedy("nothing was sent; leave out what is named, or put it right")
 }
 
 /// How far the reading is, at a terminal.

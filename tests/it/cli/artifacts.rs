@@ -93,11 +93,11 @@ async fn nothing_is_sent_of_what_is_not_all_good() {
     let (code, out, err) = rstuf(&repository, &["artifact", "add", "a", "b", "none"]);
     assert_eq!((code, out.as_str()), (Some(1), ""));
     let lines = [
+        "a/link: it is a symbolic link (see --links)",
+        "b/same: it would be the artifact same, as a/same would",
+        "none: No such file or directory (os error 2)",
         "error: some files can't be added",
-        "  a/link: it is a symbolic link (see --links)",
-        "  b/same: it would be the artifact same, as a/same would",
-        "  none: No such file or directory (os error 2)",
-        " help: nothing was sent; leave them out, or put them right",
+        " help: nothing was sent; leave out what is named, or put it right",
     ];
     assert_eq!(err.lines().collect::<Vec<_>>(), lines);
     // What only the server finds is told by its place.

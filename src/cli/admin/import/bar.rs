@@ -33,6 +33,11 @@ impl Bar {
         self.bar.set_position(bytes);
     }
 
+    /// Lets other lines be printed where it is drawn.
+    pub(super) fn aside<T>(&self, print: impl FnOnce() -> T) -> T {
+        self.bar.suspend(print)
+    }
+
     /// Wipes it away.
     pub(super) fn finish(&self) {
         self.bar.finish_and_clear();

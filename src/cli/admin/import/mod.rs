@@ -321,7 +321,7 @@ impl Import {
     fn settle(&self, mut batch: Underway) -> Result<(), Failure> {
         let mut lines = self.lines.borrow_mut();
         batch.refused.sort_by_key(|refused| refused.place);
-        lines.book.write(&batch.refused)?;
+        self.bar.aside(|| lines.book.write(&batch.refused))?;
         let refused: HashSet<_> = batch.refused.iter().map(|refused| refused.place).collect();
         batch.marks.retain(|(_, place)| !refused.contains(place));
         if let Some(seen) = &mut lines.seen {
