@@ -1,7 +1,7 @@
 //! A TUF client over HTTP: the strict verification of [`crate::tuf::verify`], and nothing that is not verified.
 //!
-//! [`Client::new`] begins with a root and forgets what it saw; [`Client::open`] keeps what it trusts in a directory, so that it
-//! tells a rollback in the next run, too.
+//! [`Client::new`] begins with a root and forgets what it saw; [`Client::open`] has a directory for what it trusts, where
+//! [`Client::keep`] puts it, so that it tells a rollback in the next run, too.
 
 use std::{
     collections::BTreeMap,
@@ -229,10 +229,10 @@ impl Client {
         path: &ArtifactPath,
         now: Timestamp,
     ) -> anyhow::Result<Option<(RoleName, TargetFile)>> {
-        let found = loop {
+        loop {
             match self.trusted.search(path)? {
-                Next::Found { role, info } => break Some((role, info)),
-                Next::Absent => break None,
+                Next::Found { role, info } => return Ok(Some((role, info))),
+                Next::Absent => return Ok(None),
                 Next::Fetch { role, delegator, .. } => {
                     let listed = self.trusted.snapshot().and_then(|snapshot| snapshot.get(&role)).cloned();
                     let listed = listed.with_context(|| format!("snapshot does not list {role}"))?;
@@ -241,11 +241,15 @@ impl Client {
                     self.update(&role, &listed, update).await?;
                 }
             }
-        };
-        if let Some(kept) = &mut self.kept {
-            kept.commit(&self.trusted)?;
         }
-        Ok(found)
+    }
+
+    /// Keeps what was verified, after all that was asked for was found or is absent.
+    ///
+    /// # Errors
+    /// When it can't be written.
+    pub fn keep(&mut self) -> anyhow::Result<()> {
+        self.kept.as_mut().map_or(Ok(()), |kept| kept.commit(&self.trusted))
     }
 
     /// Downloads an artifact and makes sure that it is the one that the repository signed.

@@ -273,7 +273,9 @@ fn member_of<'a>(members: &'a Map<String, Value>, name: &str) -> Option<&'a Valu
 fn parse(text: &str) -> Result<Map<String, Value>, String> {
     let document: Value = match text.trim().is_empty() {
         true => Value::Null,
-        false => serde_saphyr::from_str(text).map_err(|error| error.to_string())?,
+        // What follows the first line draws the place.
+        false => serde_saphyr::from_str(text)
+            .map_err(|error| error.to_string().lines().next().unwrap_or_default().to_owned())?,
     };
     let document = match document {
         Value::Null => Map::new(),

@@ -369,6 +369,8 @@ mod tests {
         assert_eq!(refused(json!({"signatures": [1], "signed": {}})), "signatures[0]: must be an object");
         let s = json!({"keyid": "k", "sig": ""});
         assert_eq!(refused(json!({"signatures": [s, s], "signed": {}})), "signatures[1].keyid: signs twice");
+        let twice = Metadata::parse(br#"{"signatures":[],"signed":{"a":{"b":1,"b":1}}}"#).expect_err("refused");
+        assert!(twice.to_string().contains("the member \"b\" is there twice"), "{twice}");
         assert!(Metadata::parse(b"{").expect_err("refused").to_string().starts_with("not json: "));
     }
 

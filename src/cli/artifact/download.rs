@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::{
     cli::{
-        client::{self, ArtifactError, Client, Downloaded, How, KeptError, Naming, Origin, Source},
+        client::{self, ArtifactError, Client, Downloaded, How, HttpError, KeptError, Naming, Origin, Source},
         command::Context,
         failure::Failure,
         output::Output,
@@ -90,16 +90,13 @@ impl DownloadArgs {
         client.refresh(now).await.map_err(|error| refusal(error, &state))?;
         let mut found = Vec::new();
         for path in &paths {
-            let info = client.find(path, now).await.map_err(|error| refusal(error, &state))?;
-            let (role, info) = info.ok_or_else(|| {
-                Failure::new(format_args!("Artifact {path} not trusted by TUF repository"))
-                    .remedy("check the name: it is the whole path in the repository, such as dir/file.tar.gz")
-            })?;
-            found.push((path, role, info));
+            found.push((path, client.find(path, now).await.map_err(|error| refusal(error, &state))?));
         }
+        client.keep()?;
         say_what_is_trusted(output, &client, &state);
         let mut artifacts = Vec::new();
-        for (path, role, info) in found {
+        let known = found.into_iter().map(|(path, info)| info.map(|info| (path, info)).ok_or_else(|| unknown(path)));
+        for (path, (role, info)) in known.collect::<Result<Vec<_>, _>>()? {
             let bar = progress(path, &info);
             let fetched = client.fetch(&wanted.source, path, &info, &wanted.directory, |at| bar.set_position(at)).await;
             bar.finish_and_clear();
@@ -129,7 +126,7 @@ impl DownloadArgs {
         let base_url = self.artifacts_url.or_else(|| of_current(|current| &current.artifact_base_url));
         let hash_prefix = self.hash_prefix.or(current.as_ref().map(|current| current.hash_prefix));
         let root = match self.root {
-            Some(root) => Some(client::read_root(&root).await?),
+            Some(root) => Some(client::read_root(&root).await.map_err(|error| Failure::new(harmless(&error)))?),
             None => current.as_ref().map(|current| current.trusted_root.clone()),
         };
         let directory = self.directory_prefix.or_else(|| current.and_then(|current| current.download_dir));
@@ -172,6 +169,11 @@ fn path(name: &str) -> Result<ArtifactPath, Failure> {
         Failure::new(format_args!("{name:?} is the name of no artifact: {error}"))
             .remedy("give its path in the repository, such as dir/file.tar.gz")
     })
+}
+
+fn unknown(path: &ArtifactPath) -> Failure {
+    Failure::new(format_args!("Artifact {path} not trusted by TUF repository"))
+        .remedy("check the name: it is the whole path in the repository, such as dir/file.tar.gz")
 }
 
 fn progress(path: &ArtifactPath, info: &TargetFile) -> ProgressBar {
@@ -257,10 +259,27 @@ fn refusal(error: anyhow::Error, state: &Path) -> Failure {
             Some(KeptError::Conflict { .. }) => {
                 format!("make sure whose root is right; if it is the one that you gave, remove {state} and try again")
             }
-            None => "see that the metadata URL is right and its server is there".to_owned(),
+            None => match error.downcast_ref() {
+                Some(HttpError::TooLong { .. } | HttpError::TooSlow { .. } | HttpError::Redirect { .. }) => {
+                    "its server does what none should: ask the owners for another one".to_owned()
+                }
+                _ => "see that the metadata URL is right and its server is there".to_owned(),
+            },
         },
     };
-    Failure::from(error).remedy(remedy)
+    Failure::new(harmless(&error)).remedy(remedy)
+}
+
+/// The text of an error. Some of it may be from a file that nobody signed: it is not to steer the terminal.
+pub(super) fn harmless(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        // Most errors say what caused them themselves.
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
 fn broken(error: anyhow::Error, path: &ArtifactPath) -> Failure {
@@ -270,12 +289,18 @@ fn broken(error: anyhow::Error, path: &ArtifactPath) -> Failure {
         Some(ArtifactError::Broken { bytes: 1.., .. }) => "run it again, it goes on with what came",
         _ => "see that the artifacts URL is right and its server is there",
     };
-    Failure::new(format_args!("can't download {path}: {error:#}")).remedy(remedy)
+    Failure::new(format_args!("can't download {path}: {}", harmless(&error))).remedy(remedy)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_nobody_signed_does_not_steer_the_terminal() {
+        let failure = refusal(anyhow::anyhow!("roles.\u{1b}[2J\n: wrong"), Path::new("/x"));
+        assert_eq!(failure.cause, "roles.\u{fffd}[2J\u{fffd}: wrong");
+    }
 
     #[test]
     fn what_is_trusted_is_where_the_python_command_line_has_it() {

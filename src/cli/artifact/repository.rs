@@ -3,6 +3,7 @@
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
+use super::download::harmless;
 use crate::{
     cli::{
         client,
@@ -152,7 +153,7 @@ impl AddArgs {
         let repository = Repository {
             artifact_base_url,
             metadata_url,
-            trusted_root: client::read_root(&root).await?,
+            trusted_root: trusted_root(&root).await?,
             hash_prefix: self.hash_prefix.unwrap_or_default(),
             download_dir: None,
         };
@@ -212,7 +213,7 @@ impl UpdateArgs {
             (repository, _) => repository?,
         };
         if let Some(root) = &self.root {
-            repository.trusted_root = client::read_root(root).await?;
+            repository.trusted_root = trusted_root(root).await?;
         }
         if let Some(url) = is_url(self.metadata_url)? {
             repository.metadata_url = url;
@@ -279,6 +280,13 @@ fn of(repository: &Repository) -> Value {
         "trusted_root_version": version,
         "hash_prefix": repository.hash_prefix,
         "download_dir": repository.download_dir,
+    })
+}
+
+async fn trusted_root(from: &str) -> Result<Vec<u8>, Failure> {
+    client::read_root(from).await.map_err(|error| {
+        Failure::new(harmless(&error))
+            .remedy("give the root that the owners of the repository published, 1.root.json or a later one")
     })
 }
 

@@ -8,7 +8,7 @@ use crate::tuf::{
     bins::{Bins, Layout},
     name::ArtifactPath,
     root::Root,
-    sample::{Signer, at, path, root, sign, version},
+    sample::{Signer, at, path, role, root, sign, version},
     snapshot::{self, MetaFile},
     targets, timestamp,
 };
@@ -547,6 +547,42 @@ fn a_bin_is_verified_again_when_its_delegator_changes() {
     assert!(matches!(&next, Next::Fetch { role, .. } if *role == repository.role()), "{next:?}");
     client.update_delegated(&repository.role(), &RoleName::targets(), &bin, at(NOW)).expect("still good");
     assert!(matches!(client.search(&repository.artifact), Ok(Next::Found { .. })));
+}
+
+#[test]
+fn what_was_trusted_before_tells_a_rollback_though_it_expired() {
+    let mut repository = new();
+    repository.number = 3;
+    let snapshot = repository.online(repository.snapshot(&repository.files().targets, at(1)));
+    let old =
+        Files { timestamp: repository.online(repository.timestamp(&snapshot, at(1))), snapshot, ..repository.files() };
+    let mut client = repository.client();
+    client.remember_timestamp(&old.timestamp).expect("signed");
+    client.remember_snapshot(&old.snapshot).expect("signed");
+    assert!(matches!(repository.refresh(&mut client.clone(), &old), Err(VerifyError::Expired { .. })));
+    repository.number = 2;
+    let files = repository.files();
+    let refused = client.update_timestamp(&files.timestamp, at(NOW)).expect_err("a rollback");
+    assert!(matches!(refused, VerifyError::Rollback { .. }), "{refused}");
+    let other = Signer::new();
+    let forged = sign(repository.timestamp(&old.snapshot, at(100)), &[&other]).to_bytes();
+    assert!(matches!(client.remember_timestamp(&forged), Err(VerifyError::Threshold { .. })));
+    let forged = sign(repository.snapshot(&old.targets, at(100)), &[&other]).to_bytes();
+    assert!(matches!(client.remember_snapshot(&forged), Err(VerifyError::Threshold { .. })));
+}
+
+#[test]
+fn files_have_versions_in_their_names_only_with_consistent_snapshots() {
+    let repository = new();
+    let names = |client: &Trusted| {
+        let roles = [RoleName::root(), RoleName::timestamp(), RoleName::snapshot(), role("a")];
+        roles.map(|role| client.file_name(&role, version(2)))
+    };
+    assert_eq!(names(&repository.client()), ["2.root.json", "timestamp.json", "2.snapshot.json", "2.a.json"]);
+    let mut signed = root(1, &[&repository.owner], 1, &repository.online);
+    signed["consistent_snapshot"] = json!(false);
+    let client = Trusted::from_root(&sign(signed, &[&repository.owner]).to_bytes()).expect("a root");
+    assert_eq!(names(&client), ["2.root.json", "timestamp.json", "snapshot.json", "a.json"]);
 }
 
 #[test]
