@@ -101,7 +101,7 @@ fn programs_are_told_what_changes_and_who_is_missing() {
     assert_eq!(done["files"], json!(["sign-payload.json"]));
     let payload = read(&office, "sign-payload.json");
     assert_eq!(payload, done["payloads"][0]);
-    let members: Vec<_> = payload.as_object().expect("an object").keys().collect();
+    let members: Vec<&str> = payload.as_object().expect("an object").keys().map(String::as_str).collect();
     assert_eq!((members, &payload["role"]), (vec!["signature", "role"], &json!("root")));
     let done = office.admin(&by("grace"), &["metadata", "sign"]).expect("signed");
     assert_eq!(done["missing"], json!([]));
