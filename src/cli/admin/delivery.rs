@@ -41,3 +41,15 @@ pub async fn deliver(api: &ApiClient, output: Output, request: Request) -> Resul
     let result = api.finish(&id, LIMIT, |state| output.say(format_args!("{title} status: {state}"))).await?;
     Ok((id, result))
 }
+
+/// Whether the result of a task says that signatures are missing.
+pub fn is_pending(result: &Value) -> bool {
+    pending_words(result).is_some()
+}
+
+/// How the result of a task says that signatures are missing, if it does.
+pub fn pending_words(result: &Value) -> Option<&str> {
+    let details = &result["details"];
+    let words = ["bootstrap", "update"].iter().find_map(|name| details[*name].as_str());
+    words.filter(|words| words.contains("pending signature"))
+}

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{
     delegations::told,
-    delivery::{Request, deliver},
+    delivery::{Request, deliver, pending_words},
     files::read_json,
     missing,
     pending::sentences,
@@ -141,17 +141,14 @@ impl DelegationsArgs {
 
 /// Says that it is done, or who has to sign yet.
 fn finished(output: Output, role: &RoleName, result: &Value, done: &str) {
-    let details = &result["details"];
-    let words = ["bootstrap", "update"].iter().find_map(|name| details[*name].as_str());
-    let pending = words.filter(|words| words.contains("pending signature"));
-    match pending {
+    match pending_words(result) {
         None => output.say(done),
         Some(pending) => {
             if done.starts_with("Metadata Signed") {
                 output.say(done);
             }
             output.say(format_args!("{pending}."));
-            let missing = missing::told(details);
+            let missing = missing::told(&result["details"]);
             sentences(role, &missing).iter().for_each(|sentence| output.say(format_args!("  {sentence}.")));
             output.say("Who has to sign goes on with: rstuf admin metadata sign");
         }

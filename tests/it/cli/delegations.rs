@@ -1,12 +1,12 @@
 //! Roles of other people come, change and go.
 
-use std::fs;
+use std::{fs, time::Duration};
 
 use rstuf::tuf::bins::Layout;
 use serde_json::{Value, json};
 
 use super::ceremony::{Office, person};
-use crate::harness::{deployment::Deployment, repository::Repository};
+use crate::harness::{block_on, deployment::Deployment, repository::Repository};
 
 fn office() -> Office {
     let office = Office::open();
@@ -20,11 +20,21 @@ fn by_people(name: &str, people: &[&str], threshold: u32) -> Value {
         "keys": keys})
 }
 
-/// The role objects that clients have, by the service's own settings.
-fn delegated(office: &Office, name: &str) -> Value {
-    let config = crate::harness::block_on(office.server.api().get("/config/")).expect("the server answers").body;
-    let roles = config["data"]["trusted_targets"]["signed"]["delegations"]["roles"].as_array().expect("roles").clone();
-    roles.into_iter().find(|role| role["name"] == name).unwrap_or_default()
+/// Waits until the service tells that a role is delegated to so: its settings follow what it publishes.
+fn until_delegated(office: &Office, name: &str, is_so: impl Fn(&Value) -> bool) {
+    let api = office.server.api();
+    let told = async {
+        loop {
+            let config = api.get("/config/").await.expect("the server answers").body;
+            let delegations = &config["data"]["trusted_targets"]["signed"]["delegations"];
+            let roles = delegations["roles"].as_array().expect("roles");
+            if is_so(roles.iter().find(|role| role["name"] == name).unwrap_or(&Value::Null)) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    block_on(async { tokio::time::timeout(Duration::from_secs(60), told).await }).expect("it is told");
 }
 
 #[test]
@@ -40,14 +50,13 @@ fn a_role_comes_changes_and_goes() {
     assert_eq!(file, done["payload"]);
     let keys = done["payload"]["delegations"]["keys"].as_object().expect("keys");
     assert_eq!(keys.len(), 3);
-    assert_eq!(delegated(&office, "docs")["terminating"], false);
-    assert_eq!(delegated(&office, "dev")["keyids"].as_array().map(Vec::len), Some(3));
+    until_delegated(&office, "docs", |role| role["terminating"] == false);
+    until_delegated(&office, "dev", |role| role["keyids"].as_array().is_some_and(|ids| ids.len() == 3));
 
     // What is not said stays as it is.
     let answers = json!({"roles": [{"name": "docs", "paths": ["docs/*"]}]});
     office.admin(&answers, &["delegations", "update"]).expect("changed");
-    let docs = delegated(&office, "docs");
-    assert_eq!((&docs["paths"], &docs["terminating"]), (&json!(["docs/*"]), &json!(false)));
+    until_delegated(&office, "docs", |role| role["paths"] == json!(["docs/*"]) && role["terminating"] == false);
 
     let again = office.admin(&json!({"roles": [{"name": "Docs", "paths": ["x"]}]}), &["delegations", "new"]);
     let again = again.expect_err("the name is taken");
@@ -57,7 +66,7 @@ fn a_role_comes_changes_and_goes() {
     assert_eq!(kept["error"], "stopped, nothing was sent");
     let done = office.admin(&json!({"roles": ["docs"], "delete": true}), &["delegations", "delete"]).expect("gone");
     assert_eq!(done["payload"], json!({"delegations": {"roles": [{"name": "docs"}]}}));
-    assert_eq!(delegated(&office, "docs"), Value::Null);
+    until_delegated(&office, "docs", Value::is_null);
     let unknown = office.admin(&json!({}), &["delegations", "delete", "docs", "--yes"]).expect_err("it is gone");
     assert_eq!(unknown["error"], "there is no delegated role docs");
     let past = office.admin(&json!({"roles": [{"name": "docs", "paths": ["x"]}]}), &["delegations", "new"]);
@@ -89,6 +98,7 @@ fn a_key_is_removed_at_a_terminal() {
     terminal.answer("Delegate to these roles?", "");
     let (code, screen) = terminal.end();
     assert!(code == 0 && screen.contains("Done: dev"), "{screen}");
+    until_delegated(&office, "dev", Value::is_object);
 
     let mut terminal = office.terminal(120, &["delegations", "update"]);
     terminal.choose("Which role changes?", "dev");
@@ -104,7 +114,7 @@ fn a_key_is_removed_at_a_terminal() {
     terminal.answer("Change these delegations?", "");
     let (code, screen) = terminal.end();
     assert!(code == 0 && screen.contains("Done: dev"), "{screen}");
-    assert_eq!(delegated(&office, "dev")["keyids"].as_array().map(Vec::len), Some(1));
+    until_delegated(&office, "dev", |role| role["keyids"].as_array().is_some_and(|ids| ids.len() == 1));
 }
 
 #[test]
@@ -128,6 +138,7 @@ fn delegations_are_made_offline_and_sent() {
     let wrong = send(&["delegations", "--delete", "new.json"]).expect_err("it deletes nothing");
     assert!(wrong["error"].as_str().is_some_and(|why| why.contains("does not delete them")), "{wrong}");
     send(&["delegations", "new.json"]).expect("sent");
+    until_delegated(&office, "dev", Value::is_object);
     let twice = send(&["delegations", "new.json"]).expect_err("it is there");
     assert!(twice["error"].as_str().is_some_and(|why| why.contains("role already exists")), "{twice}");
 
@@ -135,12 +146,12 @@ fn delegations_are_made_offline_and_sent() {
     write(json!({"roles": [{"name": "dev", "days": 9, "terminating": false}]}));
     offline(&["update", "--metadata-url", &metadata, "--out", "update.json"]).expect("made");
     send(&["delegations", "--update", "update.json"]).expect("sent");
-    assert_eq!(delegated(&office, "dev")["terminating"], false);
+    until_delegated(&office, "dev", |role| role["terminating"] == false);
 
     write(json!({}));
     offline(&["delete", "dev", "--out", "delete.json"]).expect("made");
     send(&["delegations", "delete.json"]).expect("sent");
-    assert_eq!(delegated(&office, "dev"), Value::Null);
+    until_delegated(&office, "dev", Value::is_null);
 }
 
 #[tokio::test]

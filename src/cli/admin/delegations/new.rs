@@ -43,7 +43,7 @@ impl NewArgs {
         let Context { profile, output, mut interview, .. } = context;
         let api = if self.dry_run { None } else { Some(server.connect(&profile)?) };
         let taken = match &api {
-            Some(api) => Present::at(api).await?.names()?,
+            Some(api) => Present::told(api).await?.map(|present| present.names()).transpose()?.unwrap_or_default(),
             None => BTreeSet::new(),
         };
         let roles = interview.hold(async |i: &mut Interview| ask_roles(i, "roles", &taken).await).await?;

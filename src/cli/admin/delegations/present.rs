@@ -37,11 +37,28 @@ pub(super) struct Present {
 }
 
 impl Present {
-    /// As the server tells them.
-    pub(super) async fn at(api: &ApiClient) -> Result<Self, Failure> {
+    /// As the server tells them, `None` when it does not.
+    ///
+    /// # Errors
+    /// When it can't be asked, or roles with names are not possible.
+    pub(super) async fn told(api: &ApiClient) -> Result<Option<Self>, Failure> {
         let config = api.get("/api/v1/config/").await?;
         let waits = Pending::read(&pending::fetch(api).await?)?;
-        Self::of_config(&config["data"], &waits)
+        match config["data"]["trusted_targets"]["signed"].is_object() {
+            true => Self::of_config(&config["data"], &waits).map(Some),
+            false => Ok(None),
+        }
+    }
+
+    /// As the server tells them.
+    ///
+    /// # Errors
+    /// As [`told`](Self::told), and when it does not tell them.
+    pub(super) async fn at(api: &ApiClient) -> Result<Self, Failure> {
+        Self::told(api).await?.ok_or_else(|| {
+            Failure::new("the server does not tell what is delegated now")
+                .remedy("say where the metadata is published: --metadata-url URL")
+        })
     }
 
     fn of_config(config: &Value, waits: &Pending) -> Result<Self, Failure> {
@@ -59,17 +76,16 @@ impl Present {
     }
 
     /// As they are published.
+    ///
+    /// # Errors
+    /// When they can't be read, or roles with names are not possible.
     pub(super) async fn published(url: &str) -> Result<Self, Failure> {
         let targets = Published::at(url)?.role(&RoleName::targets()).await?.unwrap_or_default();
         Self::of_targets(&targets, None)
     }
 
     fn of_targets(targets: &Value, online: Option<KeyId>) -> Result<Self, Failure> {
-        let signed = targets.get("signed").ok_or_else(|| {
-            Failure::new("the server does not tell what is delegated now")
-                .remedy("say where the metadata is published: --metadata-url URL")
-        })?;
-        let delegations = signed.get("delegations").cloned().unwrap_or_else(crate::tuf::delegation::change::none);
+        let delegations = targets["signed"].get("delegations").cloned().unwrap_or_else(crate::tuf::delegation::change::none);
         if delegations.get("succinct_roles").is_some() {
             return Err(Failure::new("Metadata uses succinct roles, not allowed.").remedy(
                 "beside them TUF allows no roles with names; bins of the layout path_hash_prefixes take them",
@@ -83,8 +99,10 @@ impl Present {
             known.extend(keys.clone());
         }
         if let Some(roles) = self.delegations["roles"].as_array_mut() {
-            roles.retain(|there| there["name"] != role["name"]);
-            roles.push(role.clone());
+            match roles.iter_mut().find(|there| there["name"] == role["name"]) {
+                Some(there) => *there = role.clone(),
+                None => roles.push(role.clone()),
+            }
         }
     }
 

@@ -10,7 +10,7 @@ use crate::{
     cli::{
         admin::{
             acceptable,
-            delivery::{Request, deliver},
+            delivery::{Request, deliver, is_pending},
             diff::{self, Change, Length},
             files::read_json,
             pending::{Pending, Waiting, fetch, sentences},
@@ -123,8 +123,13 @@ impl SignArgs {
             for payload in &payloads {
                 let request = Request::post("/api/v1/metadata/sign", payload, "Metadata sign");
                 let sent = deliver(api, output, request).await;
-                let sent = sent.map_err(|failure| rescue(failure, self.out.as_deref(), FILE, "sign", payload))?;
-                tasks.push(sent.0);
+                let sent = sent.map_err(|failure| rescue(failure, self.out.as_deref(), FILE, "sign", payload));
+                let (task, result) = sent?;
+                tasks.push(task);
+                // What is complete takes no more signatures.
+                if !is_pending(&result) {
+                    break;
+                }
             }
             output.say("Metadata Signed and sent to the API!");
             // Others may have signed at the same time.
