@@ -86,8 +86,7 @@ const ONLINE: [RoleType; 3] = [RoleType::Targets, RoleType::Snapshot, RoleType::
 
 /// The roles that are published with another root: timestamp always; with other online keys all that they sign.
 fn signed_again(old: &Root, new: &Root, delegations: &Delegations) -> Vec<String> {
-    let id = |key: Option<(&KeyId, &Key)>| key.map(|(id, _)| id.clone());
-    let bins_change = id(old.key_of_bins()) != id(new.key_of_bins());
+    let bins_change = old.key_of_bins().zip(new.key_of_bins()).is_some_and(|((old, _), (new, _))| old != new);
     if ONLINE.iter().all(|role| old.role(*role) == new.role(*role)) && !bins_change {
         return vec!["timestamp".to_owned()];
     }
