@@ -8,15 +8,20 @@ use std::{
     collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, ensure};
 use clap::Args;
+use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 use serde_json::json;
+use tokio::task::spawn_blocking;
 
 use super::{
     actors::{Driver, FILL},
@@ -34,6 +39,9 @@ use crate::{
 };
 
 const TIMESTAMP: &str = "timestamp.json";
+/// Files that are signed and written together, and how many such lots at the same time: one is signed while others are written.
+const CHUNK: usize = 128;
+const CHUNKS_AT_ONCE: usize = 3;
 
 /// How much is done, and where.
 #[derive(Debug, Clone, Args)]
@@ -152,19 +160,30 @@ impl Figures {
         self.alone.record(begin.elapsed());
 
         let bucket = DirectoryBucket::open(place.join("together"))?;
-        let mut steps: Vec<Vec<_>> = written.steps().map(|step| step.iter().map(Signed::file).collect()).collect();
+        let directory = Arc::new(directory);
+        let steps: Vec<Vec<_>> = written.steps().map(|step| step.chunks(CHUNK).map(<[_]>::to_vec).collect()).collect();
         let (mut pointer, begin) = (None, Instant::now());
-        for (step, files) in written.steps().zip(&mut steps) {
-            sign(&directory, step);
-            let files = std::mem::take(files);
-            match files.iter().position(|file| file.name == TIMESTAMP) {
-                None => bucket.create(files).await?,
-                Some(at) => {
-                    let bytes = files[at].bytes.clone();
-                    ensure!(bucket.point(pointer, bytes.clone()).await?, "somebody else writes there");
-                    pointer = Some(bytes);
-                }
+        for chunks in steps {
+            let one = chunks.first().and_then(|chunk| chunk.first()).filter(|file| file.name == TIMESTAMP).cloned();
+            if let Some(timestamp) = one {
+                directory.sign(&timestamp.message, timestamp.signatures);
+                ensure!(bucket.point(pointer, timestamp.bytes.clone()).await?, "somebody else writes there");
+                pointer = Some(timestamp.bytes);
+                continue;
             }
+            let (bucket, directory) = (&bucket, &directory);
+            let write = |chunk: Vec<Signed>| async move {
+                let directory = Arc::clone(directory);
+                let signing = spawn_blocking(move || {
+                    let sign = |file: Signed| {
+                        directory.sign(&file.message, file.signatures);
+                        File { name: file.name, bytes: file.bytes }
+                    };
+                    chunk.into_iter().map(sign).collect()
+                });
+                Ok::<_, anyhow::Error>(bucket.create(signing.await?).await?)
+            };
+            stream::iter(chunks).map(write).buffer_unordered(CHUNKS_AT_ONCE).try_collect::<()>().await?;
         }
         self.together.record(begin.elapsed());
         fs::remove_dir_all(place)?;
@@ -207,6 +226,7 @@ fn sign(directory: &Directory, files: &[Signed]) {
 }
 
 /// A file with what of it was signed, how often.
+#[derive(Clone)]
 struct Signed {
     name: String,
     bytes: Vec<u8>,
@@ -221,10 +241,6 @@ impl Signed {
         // People signed the root.
         let by_service = if name.ends_with(".root.json") { 0 } else { metadata.signatures.len() };
         Ok(Self { name: name.to_owned(), message: metadata.canonical()?, signatures: by_service, bytes })
-    }
-
-    fn file(&self) -> File {
-        File { name: self.name.clone(), bytes: self.bytes.clone() }
     }
 }
 
