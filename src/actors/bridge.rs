@@ -141,6 +141,7 @@ async fn receive(
         };
         match deliveries {
             Ok(deliveries) => {
+                metrics.received(deliveries.len());
                 metrics.redelivered(deliveries.iter().filter(|delivery| delivery.attempts > 0).count());
                 for delivery in deliveries {
                     if received.send(delivery).await.is_err() {
@@ -222,11 +223,17 @@ async fn settle(broker: &dyn Broker, metrics: &Metrics, mut verdicts: mpsc::Rece
     while verdicts.recv_many(&mut lots, WAITING).await > 0 {
         let verdicts = lots.drain(..).flatten().collect::<Verdicts>();
         let count = |counted: fn(&Verdict) -> bool| verdicts.iter().filter(|(_, verdict)| counted(verdict)).count();
-        metrics.retried(count(|verdict| matches!(verdict, Verdict::Retry(_))));
+        let retried = count(|verdict| matches!(verdict, Verdict::Retry(_)));
+        let all = verdicts.len();
+        metrics.retried(retried);
         metrics.rejected(count(|verdict| matches!(verdict, Verdict::Reject(_))));
-        if let Err(error) = broker.settle(verdicts).await {
-            // They are delivered again, and recognised by their ids.
-            tracing::warn!(%error, "deliveries could not be settled");
+        match broker.settle(verdicts).await {
+            Ok(()) => metrics.settled(all - retried, retried),
+            Err(error) => {
+                // They are delivered again, and recognised by their ids.
+                tracing::warn!(%error, "deliveries could not be settled");
+                metrics.settled(0, all);
+            }
         }
     }
 }

@@ -75,7 +75,7 @@ impl Instance {
         let Connected { broker, settings, results } = shared.connect(Role::Consumer, &clock)?;
         let bucket: Arc<dyn Bucket> = Arc::new(DirectoryBucket::open(bucket)?);
         let ledger: Arc<dyn Ledger> = Arc::new(PostgresLedger::new(&database));
-        let readiness = readiness(&broker, &settings, &results, &ledger, &bucket);
+        let readiness = readiness(&broker, &settings, &results, &ledger, &bucket, &metrics);
         let scrape = Scrape::new(metrics.clone(), broker.clone(), clock.clone());
         let watched = metrics_listen.map(|listen| watched(listen, scrape, readiness.clone())).transpose()?;
         let (metrics_address, watched) = watched.unzip();
@@ -147,8 +147,9 @@ fn readiness(
     results: &Arc<dyn crate::store::results::Results>,
     ledger: &Arc<dyn Ledger>,
     bucket: &Arc<dyn Bucket>,
+    metrics: &Metrics,
 ) -> Readiness {
-    let (ledger, bucket) = (ledger.clone(), bucket.clone());
+    let (ledger, bucket, metrics) = (ledger.clone(), bucket.clone(), metrics.clone());
     http::ready_with(broker, settings, results)
         .with("database", move || {
             let ledger = ledger.clone();
@@ -158,5 +159,7 @@ fn readiness(
             let bucket = bucket.clone();
             async move { bucket.read(TIMESTAMP).await }
         })
+        // That all others answer does not mean that tasks get on.
+        .with("bridge", move || std::future::ready(metrics.gets_on()))
         .into()
 }

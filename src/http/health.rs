@@ -17,7 +17,7 @@ use futures_util::future::join_all;
 use serde_json::json;
 use tokio::{sync::Mutex, time::timeout};
 
-use crate::{queue::QueueError, store::StoreError};
+use crate::{queue::QueueError, store::StoreError, telemetry::metrics::Stuck};
 
 /// How long a part may take to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -58,6 +58,12 @@ impl From<StoreError> for Failure {
 impl From<QueueError> for Failure {
     fn from(error: QueueError) -> Self {
         Self { class: "unavailable", cause: error.to_string() }
+    }
+}
+
+impl From<Stuck> for Failure {
+    fn from(stuck: Stuck) -> Self {
+        Self { class: "stuck", cause: stuck.to_string() }
     }
 }
 
@@ -167,9 +173,11 @@ mod tests {
             .with("bucket", async || Err::<(), _>(StoreError::Broken("secret".into())))
             .with("broker", async || Err::<u64, _>(QueueError("secret".into())))
             .with("results", std::future::pending::<Result<(), StoreError>>)
+            .with("bridge", async || Err::<(), _>(Stuck(Duration::from_secs(130))))
             .into();
         let missing = Missing::from([
             ("broker", "unavailable"),
+            ("bridge", "stuck"),
             ("bucket", "broken"),
             ("database", "unavailable"),
             ("results", "no answer in time"),

@@ -7,7 +7,7 @@ use std::{
     collections::BTreeMap,
     fmt,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use jiff::Timestamp;
@@ -15,7 +15,10 @@ use prometheus::{
     Gauge, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder,
 };
 
+use thiserror::Error;
+
 use self::families::{ByLabel, Families};
+use super::settling::Settling;
 use crate::clock::Clock;
 
 mod families;
@@ -135,8 +138,14 @@ impl RoundResult {
 #[derive(Clone)]
 pub struct Metrics(Arc<Figures>);
 
+/// Deliveries were there for so long, and none came to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("no delivery came to its end for {} s, though some are there", .0.as_secs())]
+pub struct Stuck(pub Duration);
+
 struct Figures {
     registry: Registry,
+    settling: Settling,
     api_tasks: ByLabel<ByLabel<IntCounter>>,
     ended: ByLabel<ByLabel<IntCounter>>,
     visible: ByLabel<Histogram>,
@@ -201,6 +210,7 @@ impl Metrics {
             families.gauge("rstuf_process_start_time_seconds", "When the process started, in seconds since 1970.");
         start.set(started.as_duration().as_secs_f64());
         Self(Arc::new(Figures {
+            settling: Settling::default(),
             api_tasks: by_kind(&api_tasks, &Admission::ALL),
             ended: by_kind(&ended, &End::ALL),
             visible: ByLabel::of(&KINDS, |kind| visible.with_label_values(&[kind])),
@@ -308,6 +318,24 @@ impl Metrics {
             dropped: self.0.dropped.with_label_values(&[name]),
             restarts: self.0.restarts.with_label_values(&[name]),
         }
+    }
+
+    /// So many deliveries were received.
+    pub fn received(&self, deliveries: usize) {
+        self.0.settling.received(deliveries, Instant::now());
+    }
+
+    /// So many deliveries came to their end, and so many were given back to be tried again.
+    pub fn settled(&self, ended: usize, given_back: usize) {
+        self.0.settling.settled(ended, given_back, Instant::now());
+    }
+
+    /// Whether what is received is settled.
+    ///
+    /// # Errors
+    /// [`Stuck`] when deliveries have been there for two minutes and none came to its end.
+    pub fn gets_on(&self) -> Result<(), Stuck> {
+        self.0.settling.stuck(Instant::now()).map_or(Ok(()), |waited| Err(Stuck(waited)))
     }
 
     /// So many deliveries came that had been handed out before.

@@ -6,6 +6,7 @@ use tracing::{Level, Metadata};
 use tracing_subscriber::{EnvFilter, filter::filter_fn, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
 pub mod metrics;
+mod settling;
 
 /// The form of the logs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
