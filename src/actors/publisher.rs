@@ -155,7 +155,7 @@ async fn next(
             Next::Again
         }
         Ok(Done::Dropped(role, cause)) => {
-            tracing::error!(%role, %cause, "clients would refuse by now what was signed; it is dropped, and has to be signed anew");
+            tracing::error!(%role, %cause, "what was signed is not published; it has to be signed anew");
             project(settings).await;
             reporter.tell(Report);
             Next::Again

@@ -151,7 +151,7 @@ fn expiring(
     now: Timestamp,
 ) -> Vec<(RoleName, Timestamp)> {
     let by_people = |role: &RoleName| match charter.roles.get(role) {
-        Some(custom) => custom.signing == Signing::Offline && !custom.retired,
+        Some(custom) => custom.signing == Signing::Offline && !custom.retired && !charter.kept.contains_key(role),
         None => *role == RoleName::root(),
     };
     let roles = expiries.iter().filter_map(|(name, expires)| Some((RoleName::parse(name).ok()?, *expires)));
@@ -167,4 +167,52 @@ async fn root_expiry(ledger: &dyn Ledger) -> Result<Option<Timestamp>, StoreErro
     let root = Metadata::parse(&repository.root).and_then(|metadata| Root::view(&metadata.signed));
     root.map(|root| Some(root.expires))
         .map_err(|error| StoreError::Broken(format!("the ledger holds a root that can't be read: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        store::ledger::charter::{CustomRole, Kept},
+        tuf::sample::{at, role},
+    };
+
+    fn charter() -> Charter {
+        let custom = |signing, retired| CustomRole { signing, retired, announced: None };
+        let roles = [
+            ("docs", custom(Signing::Offline, false)),
+            ("gone", custom(Signing::Offline, true)),
+            ("kept", custom(Signing::Offline, false)),
+            ("tools", custom(Signing::Online, false)),
+        ];
+        let roles = roles.map(|(name, custom)| (role(name), custom)).into();
+        Charter { roles, kept: [(role("kept"), Kept::default())].into(), ..Charter::default() }
+    }
+
+    #[test]
+    fn what_people_sign_is_warned_about_in_its_last_quarter() {
+        let names = ["bins", "docs", "gone", "kept", "root", "targets", "tools"];
+        let settings = RepositorySettings {
+            expirations: names.map(|name| (name.to_owned(), 4)).into(),
+            number_of_delegated_bins: None,
+            layout: Default::default(),
+            root_num_keys: 1,
+        };
+        let expiries = names.map(|name| (name.to_owned(), at(96))).into();
+        let soon = |hours| {
+            let soon = expiring(&charter(), &settings, &expiries, at(hours));
+            soon.into_iter().map(|(role, _)| role.to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(soon(72), [""; 0]);
+        // The others are renewed before, or nobody reads them.
+        assert_eq!(soon(73), ["docs", "root"]);
+        assert_eq!(soon(1000), ["docs", "root"], "what has expired is told all the more");
+    }
+
+    #[test]
+    fn one_signature_may_count_for_both_roots() {
+        let missing = |signatures| Missing { authority: String::new(), signatures, of: Vec::new() };
+        let all = [(role("root"), vec![missing(1), missing(2)]), (role("docs"), Vec::new())].into();
+        assert_eq!(counted(&all), [("docs".to_owned(), 0), ("root".to_owned(), 2)].into());
+    }
 }

@@ -35,7 +35,7 @@ use crate::{
         StoreError,
         bucket::{Bucket, File},
         ledger::{
-            Head, Ledger, Plan, Planned, Publication,
+            Head, Ledger, Planned, Publication, Stale,
             charter::{Amended, Amendment, Change, Chartered, Due},
         },
     },
@@ -118,7 +118,7 @@ pub enum Done {
     },
     /// A task asked for what no client would read; it was finished as refused and the rest waits for the next round.
     Refused(TaskId),
-    /// What people had signed for this role would be refused by clients by now; it was dropped, and the rest waits for the next round.
+    /// What people had signed for this role must not be published any more; it was dropped, and the rest waits for the next round.
     Dropped(RoleName, String),
 }
 
@@ -156,6 +156,13 @@ pub async fn round(parts: &Parts, memory: &mut Memory) -> Result<Done, RoundErro
     let mut watch = Watch::start(&parts.metrics);
     let now = parts.clock.now();
     let plan = match parts.ledger.plan(now, parts.batch).await? {
+        Planned::Nothing => return Ok(Done::Nothing),
+        Planned::Elsewhere(wait) => return Ok(Done::Elsewhere(wait)),
+        Planned::Stale(Stale { role, path, revision }) => {
+            let cause = format!("{path} was removed since people were asked to sign it");
+            withdraw(parts.ledger.as_ref(), revision, &role, &cause, now).await?;
+            return Ok(Done::Dropped(role, cause));
+        }
         Planned::Round(plan) => plan,
         other => {
             if seen.is_some() {
@@ -172,8 +179,8 @@ pub async fn round(parts: &Parts, memory: &mut Memory) -> Result<Done, RoundErro
     }
     let known = memory.take(parts.ledger.as_ref(), &plan).await?;
     if let Err(error) = known.check_next(now) {
-        let cause = error.to_string();
-        drop_signed(parts.ledger.as_ref(), &plan, &RoleName::root(), &cause, now).await?;
+        let cause = refused(&error);
+        withdraw(parts.ledger.as_ref(), plan.revision, &RoleName::root(), &cause, now).await?;
         return Ok(Done::Dropped(RoleName::root(), cause));
     }
 
@@ -187,8 +194,8 @@ pub async fn round(parts: &Parts, memory: &mut Memory) -> Result<Done, RoundErro
             };
         }
         Err(RoundError::Document(role, error)) => {
-            let cause = error.to_string();
-            drop_signed(parts.ledger.as_ref(), &plan, &role, &cause, now).await?;
+            let cause = refused(&error);
+            withdraw(parts.ledger.as_ref(), plan.revision, &role, &cause, now).await?;
             return Ok(Done::Dropped(role, cause));
         }
         built => built?,
@@ -231,17 +238,22 @@ fn grace_ends(now: Timestamp, grace: Duration) -> Timestamp {
     Timestamp::from_second(ends.as_second().saturating_add(1)).unwrap_or(Timestamp::MAX)
 }
 
-/// Takes back what people signed for `role` and clients would refuse now, so that it does not keep all else from being published. A
+/// Why what people signed is withdrawn that clients would not take.
+fn refused(error: &VerifyError) -> String {
+    format!("clients would refuse it by now: {error}")
+}
+
+/// Takes back what people signed for `role` and must not be published now, so that it does not keep all else from being published. A
 /// delegated role is due then, and a new version is drafted for them to sign.
-async fn drop_signed(
+async fn withdraw(
     ledger: &dyn Ledger,
-    plan: &Plan,
+    seen: i64,
     role: &RoleName,
     cause: &str,
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let Chartered { revision, mut charter, .. } = ledger.charter().await?;
-    if revision != plan.revision {
+    if revision != seen {
         return Err(StoreError::Lost("the charter changed after the plan".into()));
     }
     let due = if *role == RoleName::root() {
@@ -251,7 +263,7 @@ async fn drop_signed(
         charter.events.remove(role);
         Due::Roles(vec![role.clone()])
     };
-    let withdrawal = Some(format!("clients would refuse it by now: {cause}"));
+    let withdrawal = Some(cause.to_owned());
     let change = Change { charter: Some(charter), due, withdrawal, ..Change::default() };
     match ledger.amend(Amendment { base: revision, task: None, change }, now).await? {
         Amended::Recorded => Ok(()),

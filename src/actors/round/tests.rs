@@ -449,6 +449,65 @@ async fn what_expired_before_its_round_is_dropped_and_drafted_anew() {
 }
 
 #[actix::test]
+async fn a_draft_that_nobody_signed_in_time_is_dropped_and_made_anew() {
+    let mut site = Site::new().await;
+    site.settle().await;
+    let ledger = site.parts.ledger.clone();
+    let event = async || ledger.charter().await.expect("read").charter.events[&role("people")].clone();
+    let drop_stale = async || {
+        let chartered = ledger.charter().await.expect("read");
+        drafting::drop_stale(ledger.as_ref(), chartered, site.parts.clock.now()).await.expect("looked")
+    };
+    site.sign("people", &site.people[0]).await;
+    let first = event().await;
+    // An eighth of thirty days is more than a day, which is enough to sign.
+    site.parts.clock.advance(SignedDuration::from_hours(24 * 29 - 1));
+    assert_eq!(drop_stale().await, []);
+    site.parts.clock.advance(SignedDuration::from_hours(2));
+    assert_eq!(drop_stale().await, [role("mixed"), role("people")]);
+    assert_eq!(drop_stale().await, []);
+    assert!(site.events().await.is_empty());
+    while !matches!(drafting::draft(&site.parts).await.expect("drafted"), Drafted::Nothing) {}
+    let second = event().await;
+    assert!(second.version > first.version && second.document.signatures.is_empty());
+    let [was, is] = [&first, &second].map(|event| event.document.header().expect("a header").expires);
+    assert!(is > was);
+}
+
+#[actix::test]
+async fn a_role_that_people_are_to_take_over_stays_valid() {
+    let mut site = Site::new().await;
+    site.settle().await;
+    let own = role("own");
+    let before = site.listed().await["own"];
+    let person = entry(&site.people[0]);
+    site.change(|change, _| {
+        let charter = change.charter.as_mut().expect("a charter");
+        let role_of_people = custom("own", &[&site.people[0].id()], 1, &["own/*"]);
+        let announced = Announced { role: role_of_people, keys: [person.clone()].into_iter().collect() };
+        let custom = charter.roles.get_mut(&own).expect("a role");
+        (custom.signing, custom.announced) = (Signing::Offline, Some(announced));
+        charter.kept.insert(own.clone(), Default::default());
+        change.due = Due::Roles(vec![own.clone()]);
+    })
+    .await;
+    site.settle().await;
+    assert_eq!(site.listed().await["own"], before, "it is valid for long");
+    // Nobody signs for a year.
+    for _ in 0..36 {
+        site.parts.clock.advance(SignedDuration::from_hours(24 * 10));
+        let expires = site.parts.ledger.expiries().await.expect("read")["own"].expires;
+        assert!(expires > site.parts.clock.now());
+        site.settle().await;
+    }
+    assert!(site.listed().await["own"] > before);
+    site.sign("own", &site.people[0]).await;
+    site.settle().await;
+    assert_eq!(site.signers("own").await, [site.people[0].id().as_str().to_owned()].into());
+    assert!(site.parts.ledger.charter().await.expect("read").charter.kept.is_empty());
+}
+
+#[actix::test]
 async fn a_root_that_clients_would_refuse_is_dropped() {
     let mut site = Site::new().await;
     site.settle().await;

@@ -44,7 +44,8 @@ fn signing(role: &str, root: &Root, charter: &Charter) -> Signing {
         "timestamp" => of_root(RoleType::Timestamp),
         role => {
             let custom = RoleName::parse(role).ok().and_then(|name| charter.roles.get(&name));
-            custom.map_or(Signing::Online, |custom| custom.signing)
+            let is_kept = RoleName::parse(role).is_ok_and(|name| charter.kept.contains_key(&name));
+            custom.filter(|_| !is_kept).map_or(Signing::Online, |custom| custom.signing)
         }
     }
 }

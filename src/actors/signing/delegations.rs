@@ -266,6 +266,12 @@ impl<'a> Work<'a> {
         if waits {
             self.pending.push(name.clone());
         }
+        // Until people have signed it, it is valid as it is delegated now.
+        let is_kept = self.charter.kept.contains_key(&name)
+            || before.is_some_and(|before| before.signing == Signing::Online && before.announced.is_none());
+        if waits && is_kept && self.delegated(&name).is_some() {
+            self.charter.kept.entry(name.clone()).or_default();
+        }
         self.charter.roles.insert(name, CustomRole { signing, retired: false, announced });
         self.amended = true;
         Ok(())

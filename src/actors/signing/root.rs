@@ -168,7 +168,15 @@ impl Swap {
     fn apply(&self, repository: &Repository, charter: &mut Charter) -> Result<(Value, bool), MetadataError> {
         let old = &repository.delegations;
         let (swapped, concerned) = with_keys_swapped(old, &self.keys)?;
-        let is_offline = |name: &RoleName| charter.roles.get(name).is_some_and(|role| role.signing == Signing::Offline);
+        for name in &concerned.custom {
+            if let Some(kept) = charter.kept.get_mut(name) {
+                kept.due = true;
+            }
+        }
+        let is_offline = |name: &RoleName| {
+            charter.roles.get(name).is_some_and(|role| role.signing == Signing::Offline)
+                && !charter.kept.contains_key(name)
+        };
         let (offline, online): (Vec<_>, Vec<_>) = concerned.custom.into_iter().partition(is_offline);
         let mut draft = Draft::of(&swapped)?;
         for name in offline {

@@ -37,6 +37,9 @@ pub struct Charter {
     pub roles: BTreeMap<RoleName, CustomRole>,
     /// The open signing events by role; that of a root is `root`.
     pub events: BTreeMap<RoleName, Event>,
+    /// Roles of which keys of people are announced, and which this service goes on to sign as they are delegated now.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub kept: BTreeMap<RoleName, Kept>,
     /// Of what is fully signed and on its way the tasks that end when clients see it, by role; that of a root is `root`. The ledger keeps it.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub awaited: BTreeMap<RoleName, TaskId>,
@@ -128,6 +131,14 @@ pub struct Announced {
     pub role: Value,
     /// The keys that it names, by their ids.
     pub keys: Map<String, Value>,
+}
+
+/// A role that this service keeps valid until people have signed what was announced of it. What it lists stays meanwhile.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    /// Whether the next round publishes it, however long it is valid still: its key was replaced.
+    #[serde(default)]
+    pub due: bool,
 }
 
 /// A decision: what a task, or the service itself, makes of the charter that it saw.

@@ -131,6 +131,7 @@ async fn plan_at(ledger: &dyn Ledger, now: Timestamp, limit: usize) -> Option<Pl
         Planned::Nothing => None,
         Planned::Round(plan) => Some(plan),
         Planned::Elsewhere(_) => panic!("nobody else plans"),
+        Planned::Stale(stale) => panic!("{stale:?}"),
     }
 }
 

@@ -54,7 +54,8 @@ mod stored;
 /// - A task that waits for a round or a root never waits in vain: a plan is made for it even if there is nothing else to publish. If what it waits
 ///   for is withdrawn it ends with that, refused; so does a task whose artifacts wait for a role that is deleted, and have no place elsewhere.
 /// - An artifact that moves is listed by its new role before the old one stops to list it. While it waits for people to sign that, what is
-///   staged for its path elsewhere is staged for the new role too, by no task.
+///   staged for its path elsewhere is staged for the new role too, by no task. What is removed elsewhere after people were asked comes into no
+///   plan by what they have signed.
 /// - Costs grow with what is asked for and with the number of roles, never with the number of artifacts stored.
 #[async_trait]
 pub trait Ledger: Send + Sync {
@@ -314,8 +315,21 @@ pub enum Planned {
     Nothing,
     /// Perhaps something, and another publisher is at it: look again after this time at the latest.
     Elsewhere(Duration),
+    /// What people have signed lists what was removed since: it must not be published, and is to be withdrawn.
+    Stale(Stale),
     /// This.
     Round(Plan),
+}
+
+/// A complete event that would have clients see an artifact again that was removed elsewhere, while people signed that it is listed here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stale {
+    /// The role.
+    pub role: RoleName,
+    /// The artifact.
+    pub path: ArtifactPath,
+    /// The revision of the charter that has the event.
+    pub revision: i64,
 }
 
 /// What a round will publish.

@@ -26,6 +26,8 @@ use crate::{
 pub(super) struct Settled {
     /// The charter. When it is another one the revision grows, as it does with new delegations and a new root.
     pub charter: Charter,
+    /// Roles of which people are to sign another version than they were asked for: they are due.
+    pub outrun: Vec<RoleName>,
     /// The root that is published: it replaces that of the repository and is part of the head.
     pub root: Option<(Version, Vec<u8>)>,
     /// When `targets`, `snapshot` and `timestamp` are due at the latest.
@@ -46,8 +48,20 @@ pub(super) fn settle(
     for role in plan.signed.keys() {
         charter.events.remove(role);
         charter.awaited.remove(role);
+        charter.kept.remove(role);
         if let Some(custom) = charter.roles.get_mut(role) {
             custom.announced = None;
+        }
+    }
+    let mut outrun = Vec::new();
+    for (role, version) in plan.roles.iter().filter(|(role, _)| !plan.signed.contains_key(role)) {
+        if let Some(kept) = charter.kept.get_mut(role) {
+            kept.due = false;
+        }
+        // What people are signing would be older than what clients have.
+        if charter.events.get(role).is_some_and(|event| event.state == State::Collecting && event.version < *version) {
+            charter.events.remove(role);
+            outrun.push(role.clone());
         }
     }
     charter.retired_roots.retain(|retired| retired.until > now);
@@ -55,7 +69,7 @@ pub(super) fn settle(
         if let Some(next) = &mut charter.next_root {
             next.stage = RootStage::Ready;
         }
-        return Ok(Settled { charter, root: None, renew_at: None });
+        return Ok(Settled { charter, outrun, root: None, renew_at: None });
     };
     let old = Metadata::parse(root).map_err(|error| StoreError::Broken(format!("the ledger's root: {error}")))?;
     let mut renew_at = None;
@@ -70,7 +84,7 @@ pub(super) fn settle(
     }
     charter.next_root = None;
     charter.awaited.remove(&RoleName::root());
-    Ok(Settled { charter, root: Some((next.version, next.root.to_bytes())), renew_at })
+    Ok(Settled { charter, outrun, root: Some((next.version, next.root.to_bytes())), renew_at })
 }
 
 /// The online keys of `timestamp`, `snapshot` and `targets` in a root, each with what makes it that key.
@@ -92,6 +106,9 @@ pub(super) fn amended(before: &Charter, change: &Change, asked: Option<&Decided>
     if let Some(new) = &change.create {
         found(&mut charter, new);
     }
+    let is_announced = |role: &RoleName| charter.roles.get(role).is_some_and(|custom| custom.announced.is_some());
+    let over: Vec<_> = charter.kept.keys().filter(|role| !is_announced(role)).cloned().collect();
+    charter.kept.retain(|role, _| !over.contains(role));
     awaited::note(before, &mut charter, asked);
     charter
 }

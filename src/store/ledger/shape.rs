@@ -2,13 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 
-use super::charter::{Announced, Charter, CustomRole, NextRoot, Reason, RootStage, Signing};
+use super::{
+    RepositorySettings, Stale,
+    charter::{Announced, Charter, CustomRole, NextRoot, Reason, RootStage, Signing},
+};
 use crate::tuf::{
     event::{Event, State},
-    name::{RoleName, Version},
+    expiry,
+    name::{ArtifactPath, RoleName, Version},
     plan::cascade,
     wire::Metadata,
 };
@@ -58,6 +62,20 @@ pub(super) fn complete(charter: &Charter) -> impl Iterator<Item = (&RoleName, &E
     charter.events.iter().filter(move |(role, event)| event.state == State::Complete && is_there(role))
 }
 
+/// The first of the complete events that lists what was removed elsewhere since it was drafted: `removed` are such paths by the role that they were to
+/// move to.
+pub(super) fn stale(
+    charter: &Charter,
+    revision: i64,
+    removed: impl IntoIterator<Item = (RoleName, ArtifactPath)>,
+) -> Option<Stale> {
+    let lists = |(role, path): &(RoleName, ArtifactPath)| {
+        let listed = charter.events.get(role).and_then(|event| event.document.signed["targets"].as_object());
+        listed.is_some_and(|listed| listed.contains_key(path.as_str()))
+    };
+    removed.into_iter().find(lists).map(|(role, path)| Stale { role, path, revision })
+}
+
 /// What becomes effective with the next plan.
 fn announced(charter: &Charter) -> impl Iterator<Item = &Announced> {
     complete(charter).filter_map(|(role, _)| charter.roles.get(role)?.announced.as_ref())
@@ -66,6 +84,23 @@ fn announced(charter: &Charter) -> impl Iterator<Item = &Announced> {
 /// Whether the next plan changes delegations.
 pub(super) fn announces(charter: &Charter) -> bool {
     announced(charter).next().is_some()
+}
+
+/// The roles that this service keeps valid until people have signed what was announced of them, with the version that is published, when
+/// it expires, and for how many days it is valid: those of `published` that are due.
+pub(super) fn kept_due(
+    charter: &Charter,
+    settings: &RepositorySettings,
+    published: Vec<(RoleName, Version, Timestamp)>,
+    now: Timestamp,
+) -> Vec<RoleName> {
+    let is_due = |(role, version, expires): &(RoleName, Version, Timestamp)| {
+        let life = SignedDuration::from_hours(24) * i32::try_from(settings.days(role)).unwrap_or(i32::MAX);
+        let issued = expires.saturating_sub(life).unwrap_or(Timestamp::MIN);
+        let asked = charter.kept.get(role).is_some_and(|kept| kept.due);
+        asked || expiry::renew_at(role, *version, issued, *expires) <= now
+    };
+    published.into_iter().filter(is_due).map(|(role, ..)| role).collect()
 }
 
 /// The roles of which people may be asked to sign a new version.

@@ -14,8 +14,8 @@ use crate::{
     store::{
         StoreError,
         ledger::{
-            Ledger, Plan, Visibility, Work,
-            charter::{Announced, Change, Due, End, Reason, Signing, Wanted},
+            Ledger, Plan, Planned, Stale, Visibility, Work,
+            charter::{Announced, Change, Chartered, Due, End, Kept, Reason, Signing, Wanted},
         },
     },
     task::Progress,
@@ -40,7 +40,9 @@ pub(super) async fn all<L: Ledger + 'static>(make: &mut impl AsyncFnMut() -> L) 
     what_expires_is_wanted_and_never_planned(&make().await).await;
     what_waits_can_be_refused(&make().await).await;
     what_was_announced_becomes_effective_with_its_first_version(&make().await).await;
+    what_is_announced_is_renewed_as_it_is(&make().await).await;
     artifacts_follow_what_becomes_effective(&make().await).await;
+    what_is_removed_meanwhile_is_not_listed_again(&make().await).await;
     changes_wait_as_their_role_is_signed(&make().await).await;
     a_deleted_role_stays_listed(&make().await).await;
     artifacts_move(&make().await).await;
@@ -352,6 +354,56 @@ async fn what_was_announced_becomes_effective_with_its_first_version(ledger: &dy
     assert!(ended(ledger).await["2"]);
 }
 
+async fn what_is_announced_is_renewed_as_it_is(ledger: &dyn Ledger) {
+    bootstrap(ledger, DOCS).await;
+    add(ledger, "1", &[("tools/a", 1)]).await;
+    publish(ledger).await;
+    amend_charter(ledger, None, |charter| {
+        let tools = charter.roles.get_mut(&role("tools")).expect("a role");
+        (tools.signing, tools.announced) = (Signing::Offline, Some(announced("tools")));
+        charter.kept.insert(role("tools"), Kept::default());
+    })
+    .await;
+    let tools = role("tools");
+    let asked = async || {
+        let wanted = ledger.wanted(now()).await.expect("read").into_iter().find(|wanted| wanted.role == tools);
+        let open = drafted(ledger, &wanted.expect("asked of people"), State::Collecting).await;
+        let number = open.version;
+        record(ledger, "tools", open).await;
+        number
+    };
+    amend(ledger, None, Change { due: Due::Roles(vec![tools.clone()]), ..Change::default() }).await;
+    let first = asked().await;
+    add(ledger, "2", &[("tools/b", 1)]).await;
+    assert!(plan(ledger).await.is_none());
+    // The rest is due by then, and so is this, with what it lists already.
+    let later = |hours| now() + SignedDuration::from_hours(hours);
+    assert!(plan_at(ledger, later(14), 10).await.is_none());
+    let round = plan_at(ledger, later(17), 10).await.expect("a plan");
+    let renewed = round.version_of(&tools).expect("it is renewed");
+    assert!(renewed > first && !round.changes.contains_key(&tools) && round.delegations.is_none());
+    commit(ledger, &round).await.expect("committed");
+    assert_eq!(listed(ledger, "tools").await, lengths(&[("tools/a", 1)]));
+    // What people were asked to sign would be older: they are asked for another one.
+    assert!(!ledger.charter().await.expect("read").charter.events.contains_key(&tools));
+    let second = asked().await;
+    assert!(second > renewed);
+    // A key that was replaced makes it due at once, and once.
+    amend_charter(ledger, None, |charter| charter.kept.get_mut(&tools).expect("kept").due = true).await;
+    let round = plan(ledger).await.expect("a plan");
+    assert!(round.version_of(&tools).expect("it is renewed") > second);
+    commit(ledger, &round).await.expect("committed");
+    assert_eq!(ledger.charter().await.expect("read").charter.kept[&tools], Kept::default());
+    assert!(plan(ledger).await.is_none());
+    let wanted = ledger.wanted(now()).await.expect("read").into_iter().find(|wanted| wanted.role == tools);
+    let signed = drafted(ledger, &wanted.expect("asked of people"), State::Complete).await;
+    record(ledger, "tools", signed).await;
+    publish(ledger).await;
+    assert_eq!(listed(ledger, "tools").await, lengths(&[("tools/a", 1), ("tools/b", 1)]));
+    assert!(ledger.charter().await.expect("read").charter.kept.is_empty());
+    assert!(ended(ledger).await["2"]);
+}
+
 async fn artifacts_follow_what_becomes_effective(ledger: &dyn Ledger) {
     bootstrap(ledger, &[]).await;
     add(ledger, "1", &[("docs/a", 1), ("docs/b", 1), ("docs/gone", 1), ("c", 1)]).await;
@@ -395,6 +447,50 @@ async fn artifacts_follow_what_becomes_effective(ledger: &dyn Ledger) {
     assert_eq!(listed(ledger, &bin("c")).await["c"], json!(1));
     assert_eq!(wanted(ledger).await, []);
     assert!(plan(ledger).await.is_none());
+}
+
+async fn what_is_removed_meanwhile_is_not_listed_again(ledger: &dyn Ledger) {
+    bootstrap(ledger, &[]).await;
+    add(ledger, "1", &[("docs/a", 1), ("docs/b", 1)]).await;
+    publish(ledger).await;
+    let mut charter = ledger.charter().await.expect("read").charter;
+    let of_people =
+        crate::store::ledger::charter::CustomRole { announced: Some(announced("docs")), ..custom(Signing::Offline) };
+    charter.roles.insert(role("docs"), of_people);
+    let change = Change {
+        charter: Some(charter),
+        new_roles: vec![role("docs")],
+        placement: Some(placement(&["docs"])),
+        ..Change::default()
+    };
+    amend(ledger, None, change).await;
+    let [draft] = wanted(ledger).await.try_into().expect("one");
+    let signed = drafted(ledger, &draft, State::Complete).await;
+    amend_charter(ledger, Some(("sign", End::Visible)), |charter| {
+        charter.events.insert(role("docs"), signed);
+    })
+    .await;
+    // Once planned, and removed before the commit.
+    let round = plan(ledger).await.expect("a plan");
+    remove(ledger, "2", &["docs/a"]).await;
+    assert!(matches!(commit(ledger, &round).await, Err(StoreError::Lost(_))));
+    let Planned::Stale(stale) = ledger.plan(now(), 10).await.expect("planned") else {
+        panic!("it is not to be published")
+    };
+    let Chartered { revision, mut charter, .. } = ledger.charter().await.expect("read");
+    assert_eq!(stale, Stale { role: role("docs"), path: path("docs/a"), revision });
+    // It is withdrawn, and what people sign next has it no more.
+    charter.events.remove(&role("docs"));
+    let due = Due::Roles(vec![role("docs")]);
+    amend(ledger, None, Change { charter: Some(charter), due, ..Change::default() }).await;
+    publish(ledger).await;
+    let told = ended(ledger).await;
+    assert_eq!((told["2"], told["sign"]), (true, false));
+    sign_and_publish(ledger).await;
+    assert_eq!(listed(ledger, "docs").await, lengths(&[("docs/b", 1)]));
+    for text in ["docs/a", "docs/b"] {
+        assert_eq!(listed(ledger, super::bins().role_for(&path(text)).as_str()).await.get(text), None, "{text}");
+    }
 }
 
 async fn changes_wait_as_their_role_is_signed(ledger: &dyn Ledger) {

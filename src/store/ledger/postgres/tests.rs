@@ -91,6 +91,7 @@ async fn several_that_stage_and_publish_at_once_lose_nothing() {
                     Err(error) => panic!("{error}"),
                 },
                 Planned::Nothing | Planned::Elsewhere(_) => sleep(Duration::from_millis(1)).await,
+                Planned::Stale(stale) => panic!("{stale:?}"),
             }
         }
     };

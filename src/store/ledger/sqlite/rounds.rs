@@ -10,8 +10,8 @@ use crate::{
     store::{
         StoreError,
         ledger::{
-            Head, Plan, Planned, Publication,
-            charter::Chartered,
+            Head, Plan, Planned, Publication, Stale,
+            charter::{Charter, Chartered},
             settle,
             shape::{self, Shape},
             stored::{self, PLAN_BYTES, number, optional_version, path, role, to_json},
@@ -28,6 +28,9 @@ use crate::{
 pub(super) fn plan(tx: &Transaction<'_>, now: Timestamp, limit: usize) -> Result<Planned, StoreError> {
     let base = read::head(tx)?.map_or(0, |head| head.sequence);
     let Chartered { revision, charter, .. } = read::charter(tx)?;
+    if let Some(stale) = stale(tx, &charter, revision)? {
+        return Ok(Planned::Stale(stale));
+    }
     let complete = to_json(&shape::complete(&charter).map(|(role, _)| role).collect::<Vec<_>>())?;
     let (through, changes) = staged(tx, &complete, limit)?;
     let mut given_out: BTreeMap<RoleName, Option<Version>> = due(tx, now)?;
@@ -35,6 +38,7 @@ pub(super) fn plan(tx: &Transaction<'_>, now: Timestamp, limit: usize) -> Result
     if is_awaited(tx)? {
         touched.insert(RoleName::timestamp());
     }
+    touched.extend(kept_due(tx, &charter, now)?);
     let delegations = shape::announces(&charter).then(|| read::repository(tx)).transpose()?.flatten();
     let shape = Shape::of(&charter, touched, delegations.as_ref().map(|repository| &repository.delegations));
 
@@ -108,6 +112,39 @@ fn due(tx: &Transaction<'_>, now: Timestamp) -> Result<BTreeMap<RoleName, Option
     Ok(due)
 }
 
+/// What people have signed and is not to be published.
+fn stale(tx: &Transaction<'_>, charter: &Charter, revision: i64) -> Result<Option<Stale>, StoreError> {
+    let mut query = tx.prepare_cached(
+        "select path from staged where role = (select id from roles where name = ?1) and waits = 1 and sequence > ?2
+         and task_id = '' and info is null",
+    )?;
+    let mut removed = Vec::new();
+    for (role, event) in shape::complete(charter) {
+        let mut rows = query.query(params![role.as_str(), event.through])?;
+        while let Some(row) = rows.next()? {
+            removed.push((role.clone(), path(&row.get::<_, String>(0)?)?));
+        }
+    }
+    Ok(shape::stale(charter, revision, removed))
+}
+
+/// The roles that are due under keys which are about to be others.
+fn kept_due(tx: &Transaction<'_>, charter: &Charter, now: Timestamp) -> Result<Vec<RoleName>, StoreError> {
+    let settings = if charter.kept.is_empty() { None } else { read::settings(tx)? };
+    let Some(settings) = settings else { return Ok(Vec::new()) };
+    let mut query = tx.prepare_cached("select version, expires_at from roles where name = ?1 and version > 0")?;
+    let mut published = Vec::new();
+    for role in charter.kept.keys() {
+        let row =
+            query.query_row([role.as_str()], |row| Ok((row.get(0)?, row.get::<_, Option<i64>>(1)?))).optional()?;
+        if let Some((number, expires)) = row {
+            let expires = Timestamp::from_second(expires.unwrap_or(0)).unwrap_or(Timestamp::MIN);
+            published.push((role.clone(), stored::version(number)?, expires));
+        }
+    }
+    Ok(shape::kept_due(charter, &settings, published, now))
+}
+
 /// Whether a task waits for a round, whatever it publishes.
 fn is_awaited(tx: &Transaction<'_>) -> Result<bool, StoreError> {
     let mut query = tx.prepare_cached(
@@ -131,6 +168,9 @@ pub(super) fn commit(
     if before.revision != plan.revision {
         let (now, then) = (before.revision, plan.revision);
         return Err(StoreError::Lost(format!("the charter has revision {now}, the plan was made on {then}")));
+    }
+    if let Some(Stale { role, path, .. }) = stale(tx, &before.charter, before.revision)? {
+        return Err(StoreError::Lost(format!("{path} was removed since people signed {role}")));
     }
     let root: Option<Vec<u8>> = match plan.root {
         Some(_) => tx.query_row("select root from repository", [], |row| row.get(0)).optional()?,
@@ -158,6 +198,7 @@ pub(super) fn commit(
         let sql = "update roles set renew_at = min(renew_at, ?1) where name in ('targets', 'snapshot', 'timestamp')";
         tx.execute(sql, [renew_at.as_second()])?;
     }
+    super::charter::make_due(tx, &settled.outrun)?;
     if let Some(targets) = &publication.targets {
         tx.execute("update repository set targets = ?1", [targets])?;
     }

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{missing, signed};
+use super::{missing, plan::stale, signed};
 use crate::store::{
     StoreError,
     ledger::{
-        Head, Plan, Publication,
+        Head, Plan, Publication, Stale,
         charter::Charter,
         postgres::{charter::Memory, read::column},
         settle::{self, Settled},
@@ -117,6 +117,12 @@ pub(in crate::store::ledger::postgres) async fn commit(
         return Err(StoreError::Broken("a plan without a timestamp".into()));
     };
     let charter = recalled.charter(revision, column(state, 3)?)?;
+    if !plan.signed.is_empty()
+        && let Some(Stale { role, path, .. }) = stale(&mut session, &charter, revision).await?
+    {
+        session.leave().await?;
+        return Err(StoreError::Lost(format!("{path} was removed since people signed {role}")));
+    }
     let signed = if plan.signed.is_empty() { None } else { Some(signed::read(&mut session, &charter, plan).await?) };
     let Publication { roles, targets, timestamp, root_grace_ends } = publication;
     let mut settled = settled(&mut session, &charter, plan, root_grace_ends, now).await?;
@@ -181,6 +187,11 @@ pub(in crate::store::ledger::postgres) async fn commit(
     if let Some(renew_at) = &renew_at {
         calls.push((RENEW_TOP_LEVEL, vec![renew_at]));
     }
+    let outrun: Vec<String> =
+        settled.iter().flat_map(|settled| &settled.outrun).map(|role| role.as_str().to_owned()).collect();
+    if !outrun.is_empty() {
+        calls.push((MAKE_DUE, vec![&outrun]));
+    }
     let changed = settled.filter(|settled| settled.charter != *charter || root.is_some() || delegations.is_some());
     let changed = changed.map(|settled| to_json(&settled.charter)).transpose()?;
     if let Some(charter) = &changed {
@@ -198,7 +209,8 @@ async fn settled(
     root_grace_ends: Timestamp,
     now: Timestamp,
 ) -> Result<Option<Settled>, StoreError> {
-    let stays = plan.signed.is_empty() && charter.next_root.is_none() && charter.retired_roots.is_empty();
+    let keeps = !charter.kept.is_empty() && plan.roles.iter().any(|(role, _)| charter.kept.contains_key(role));
+    let stays = plan.signed.is_empty() && !keeps && charter.next_root.is_none() && charter.retired_roots.is_empty();
     if stays && plan.root.is_none() {
         return Ok(None);
     }

@@ -13,7 +13,8 @@ use crate::{
     store::{
         StoreError,
         ledger::{
-            Plan, Planned,
+            Plan, Planned, Stale,
+            charter::Charter,
             postgres::{charter::Memory, count, read::column},
             shape::{self, Shape},
             stored::{self, PLAN_BYTES, from_json, number, optional_version, path, role},
@@ -22,7 +23,7 @@ use crate::{
     },
     tuf::{
         change::{self, Staged},
-        name::RoleName,
+        name::{RoleName, Version},
         plan::next_version,
     },
 };
@@ -55,6 +56,15 @@ const STAGED: &str = "select sequence, name, given_out, path, info from (
 const DUE: &str = "select name, given_out, true from roles where renew_at <= $2 and not waits
          and not exists (select 1 from publisher where holder <> $1 and until > now())
      union all select name, given_out, false from roles where name in ('targets', 'snapshot', 'timestamp')";
+
+/// What was removed elsewhere after people were asked to sign that it is listed by these roles.
+const REMOVED: &str = "select signed.name, staged.path from unnest($1::text[], $2::bigint[]) as signed (name, through)
+     join roles on roles.name = signed.name
+     join staged on staged.role = roles.id and staged.waits and staged.sequence > signed.through
+         and staged.task_id = '' and staged.info is null";
+
+const KEPT: &str = "select name, given_out, roles.version, expires_at, settings from roles cross join repository
+     where name = any($1) and roles.version > 0";
 
 /// Notes the versions that were given out.
 pub(in crate::store::ledger::postgres) const GIVE_OUT: &str =
@@ -99,6 +109,14 @@ pub(in crate::store::ledger::postgres) async fn plan(
             touched.insert(name.clone());
         }
         given_out.insert(name, optional_version(column(row, 1)?)?);
+    }
+    if let Some(stale) = stale(&mut session, &charter, revision).await? {
+        session.leave().await?;
+        return Ok(Planned::Stale(stale));
+    }
+    for (name, last) in kept_due(&mut session, &charter, now).await? {
+        touched.insert(name.clone());
+        given_out.insert(name, last);
     }
     let complete: BTreeSet<_> = shape::complete(&charter).map(|(role, _)| role).collect();
     let mut through = 0;
@@ -157,6 +175,47 @@ pub(in crate::store::ledger::postgres) async fn plan(
         delegations: shape.delegations,
         root: shape.root,
     }))
+}
+
+/// What people have signed and is not to be published.
+pub(super) async fn stale(
+    session: &mut Session,
+    charter: &Charter,
+    revision: i64,
+) -> Result<Option<Stale>, StoreError> {
+    let (names, throughs): (Vec<_>, Vec<_>) =
+        shape::complete(charter).map(|(role, event)| (role.as_str(), event.through)).unzip();
+    if names.is_empty() {
+        return Ok(None);
+    }
+    let answers = session.go_on(&[(REMOVED, vec![&names, &throughs])]).await?;
+    let removed = answers.first().into_iter().flatten().map(|row| Ok((role(column(row, 0)?)?, path(column(row, 1)?)?)));
+    Ok(shape::stale(charter, revision, removed.collect::<Result<Vec<_>, StoreError>>()?))
+}
+
+/// The roles that are due under keys which are about to be others, with the last version that was given out.
+async fn kept_due(
+    session: &mut Session,
+    charter: &Charter,
+    now: Timestamp,
+) -> Result<Vec<(RoleName, Option<Version>)>, StoreError> {
+    if charter.kept.is_empty() {
+        return Ok(Vec::new());
+    }
+    let names: Vec<_> = charter.kept.keys().map(RoleName::as_str).collect();
+    let answers = session.go_on(&[(KEPT, vec![&names])]).await?;
+    let (mut published, mut last, mut settings) = (Vec::new(), BTreeMap::new(), None);
+    for row in answers.first().into_iter().flatten() {
+        let name = role(column(row, 0)?)?;
+        let expires = column::<Option<i64>>(row, 3)?.unwrap_or(0);
+        let expires = Timestamp::from_second(expires).unwrap_or(Timestamp::MIN);
+        last.insert(name.clone(), optional_version(column(row, 1)?)?);
+        published.push((name, stored::version(column(row, 2)?)?, expires));
+        settings = Some(from_json(column(row, 4)?)?);
+    }
+    let Some(settings) = settings else { return Ok(Vec::new()) };
+    let due = shape::kept_due(charter, &settings, published, now).into_iter();
+    Ok(due.map(|name| (name.clone(), last.remove(&name).flatten())).collect())
 }
 
 /// The `delegations` of the repository: they may be large, so they are read when they are about to change.
