@@ -35,6 +35,9 @@ pub(super) fn sentences(missing: &[Missing]) -> Vec<String> {
 }
 
 fn sentence(Missing { authority, signatures, of }: &Missing) -> String {
+    // A server wrote these.
+    let clean = |name: &String| name.chars().filter(|c| !c.is_control()).collect::<String>();
+    let (of, authority) = (of.iter().map(clean).collect::<Vec<_>>(), clean(authority));
     let names: Vec<_> = of.iter().map(String::as_str).collect();
     let signatures = *signatures as usize;
     let plural = if signatures == 1 { "signature" } else { "signatures" };
@@ -57,7 +60,7 @@ mod tests {
             let of = of.iter().map(|name| (*name).to_owned()).collect();
             super::sentence(&Missing { authority: "root v1".to_owned(), signatures, of })
         };
-        assert_eq!(sentence(1, &["Ada"]), "root v1 needs 1 more signature, of Ada");
+        assert_eq!(sentence(1, &["A\u{1b}da"]), "root v1 needs 1 more signature, of Ada");
         assert_eq!(sentence(1, &["Ada", "Grace", "Linus"]), "root v1 needs 1 more signature, of Ada, Grace or Linus");
         assert_eq!(
             sentence(2, &["Ada", "Grace", "Linus"]),

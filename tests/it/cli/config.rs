@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::ceremony::{Office, compare};
+use crate::harness::deployment::Deployment;
 
 fn set(office: &Office, arguments: &[&str]) -> Result<serde_json::Value, serde_json::Value> {
     let url = office.server.url();

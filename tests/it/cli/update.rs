@@ -109,7 +109,7 @@ async fn a_root_made_offline_is_sent_by_another() {
     assert_eq!((&made["state"], &made["preview"]), (&json!("not sent"), &Value::Null));
     let payload: Value = serde_json::from_slice(&fs::read(office.home.join("u.json")).expect("a file")).expect("JSON");
     assert_eq!(payload, made["payload"]);
-    assert_eq!(payload.as_object().map(|members| members.keys().collect::<Vec<_>>()), Some(vec!["metadata"]));
+    assert!(payload.as_object().is_some_and(|members| members.keys().eq(["metadata"])), "{payload}");
     let api = office.server.api();
     let task = api.post("/metadata/", &payload).await.expect("the server answers").task();
     api.success(&task).await;

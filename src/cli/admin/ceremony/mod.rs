@@ -66,7 +66,7 @@ pub struct CeremonyArgs {
     #[arg(long)]
     dry_run: bool,
     /// How long the server may take to create the repository, in seconds
-    #[arg(short, long, value_name = "SECONDS", default_value_t = 300)]
+    #[arg(short, long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
     timeout: u64,
 }
 
@@ -92,12 +92,12 @@ impl CeremonyArgs {
         if let Some(file) = &self.out {
             save(output, file, &payload)?;
         }
+        let missing = missing::of(&root, &[Authority::root(&view)])?;
         let Some(api) = api else {
-            let missing = missing::of(&root, &[Authority::root(&view)])?;
             self.tell_unsent(output, &payload, &missing);
             return Ok(());
         };
-        let sent = send(&api, &payload, Duration::from_secs(self.timeout), output).await;
+        let sent = send(&api, &payload, missing, Duration::from_secs(self.timeout), output).await;
         let sent = sent.map_err(|failure| rescue(failure, self.out.as_deref(), FILE, "bootstrap", &payload))?;
         sent.tell(output);
         output.result(&sent.to_value(self.out.as_deref()));
@@ -165,14 +165,23 @@ struct Sent {
 }
 
 /// Submits it, and waits until the server has it.
-async fn send(api: &ApiClient, payload: &Value, limit: Duration, output: Output) -> Result<Sent, Failure> {
+async fn send(
+    api: &ApiClient,
+    payload: &Value,
+    missing: Vec<Missing>,
+    limit: Duration,
+    output: Output,
+) -> Result<Sent, Failure> {
     let task_id = api.submit("/api/v1/bootstrap/", payload).await?;
     output.say(format_args!("Bootstrap status: ACCEPTED ({task_id})"));
     let result = api.finish(&task_id, limit, |state| output.say(format_args!("Bootstrap status: {state}"))).await?;
     let details = &result["details"];
     let complete = details["bootstrap"].as_str().is_some_and(|text| text.starts_with("Bootstrap finished"));
     let notes = details["notes"].as_array().into_iter().flatten().filter_map(|note| note.as_str().map(str::to_owned));
-    Ok(Sent { task_id, complete, missing: missing::told(details), notes: notes.collect() })
+    let told = missing::told(details);
+    // The service in Python does not tell who is missing.
+    let missing = if told.is_empty() && !complete { missing } else { told };
+    Ok(Sent { task_id, complete, missing, notes: notes.collect() })
 }
 
 impl Sent {
