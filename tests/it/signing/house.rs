@@ -354,7 +354,10 @@ impl<D: Deployment> House<D> {
 
     /// Everything that a dry run leaves as it is: the files of the bucket and what the API tells.
     pub(crate) async fn everything(&self) -> (BTreeSet<String>, Value, Value) {
-        (self.files(), self.get("/config/").await.body, self.get("/metadata/sign").await.body)
+        let mut settings = self.get("/config/").await.body;
+        // It counts down.
+        settings["data"].as_object_mut().expect("there are settings").remove("expiring");
+        (self.files(), settings, self.get("/metadata/sign").await.body)
     }
 }
 

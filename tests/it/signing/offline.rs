@@ -75,6 +75,12 @@ pub(crate) async fn two_of_three_sign_a_role(server: impl Deployment) {
         document["signed"],
         "version {version} is published as it was signed"
     );
+    let expiring = house.get("/config/").await.body["data"]["expiring"].clone();
+    let told = expiring.as_array().and_then(|roles| roles.iter().find(|told| told["role"] == "staging"));
+    let told = told.unwrap_or_else(|| panic!("it is not told when staging expires: {expiring}"));
+    assert_eq!((&told["version"], &told["signed_by"]), (&json!(version), &json!("people")), "{told}");
+    let days = told["seconds_left"].as_i64().expect("a number") / (24 * 60 * 60);
+    assert!((6..=7).contains(&days), "{told}");
     let late = json!({ "role": "staging", "signature": house.people.signature(&document, "Mia") });
     let late = house.post("/metadata/sign", &late).await;
     let why = house.refused(late).await;
