@@ -28,8 +28,10 @@ pub fn check(waiting: &Waiting, now: Timestamp) -> Result<(), Failure> {
         _ => targets(waiting, now),
     };
     judged.map_err(|why| {
-        Failure::new(format_args!("{} would be refused by clients: {why}", waiting.title()))
-            .remedy(format_args!("do not sign it; give it up with: rstuf admin metadata stop-sign --role {}", waiting.role))
+        Failure::new(format_args!("{} would be refused by clients: {why}", waiting.title())).remedy(format_args!(
+            "do not sign it; give it up with: rstuf admin metadata stop-sign --role {}",
+            waiting.role
+        ))
     })
 }
 
@@ -92,9 +94,7 @@ pub fn out_of_scope(waiting: &Waiting) -> Vec<String> {
     let (Some(delegation), Ok(targets)) = (&waiting.delegation, Targets::view(&waiting.document.signed)) else {
         return Vec::new();
     };
-    let is_out = |path: &&String| {
-        !ArtifactPath::parse(path).is_ok_and(|path| delegation.covers(&waiting.role, &path))
-    };
+    let is_out = |path: &&String| !ArtifactPath::parse(path).is_ok_and(|path| delegation.covers(&waiting.role, &path));
     let mut out: Vec<_> = targets.targets.keys().filter(is_out).cloned().collect();
     out.sort();
     out

@@ -198,7 +198,12 @@ fn delegations(members: [Option<&Value>; 2], changes: &mut Vec<Change>) {
     let none = change::none();
     let [from, to] = members.map(|member| member.unwrap_or(&none));
     let lists = [from, to].map(|member| member["roles"].as_array().map_or(&[][..], Vec::as_slice));
-    described("delegations.keys", [from.get("keys"), to.get("keys")], lists.iter().flat_map(|list| list.iter()), changes);
+    described(
+        "delegations.keys",
+        [from.get("keys"), to.get("keys")],
+        lists.iter().flat_map(|list| list.iter()),
+        changes,
+    );
     let nothing = Value::Null;
     let mut seen = BTreeSet::new();
     for name in lists.iter().rev().flat_map(|list| list.iter()).filter_map(|role| role["name"].as_str()) {

@@ -196,7 +196,9 @@ impl Pending {
 
     /// The delegations that take effect with what waits: keys, and the role object.
     pub fn announced(&self) -> impl Iterator<Item = (&Map<String, Value>, &Value)> {
-        self.announced.values().filter_map(|announced| Some((announced["keys"].as_object()?, announced["roles"].get(0)?)))
+        self.announced
+            .values()
+            .filter_map(|announced| Some((announced["keys"].as_object()?, announced["roles"].get(0)?)))
     }
 
     /// What `targets` delegates now.
@@ -350,7 +352,8 @@ mod tests {
 
     /// A reply in which the role `Dev_Team` of `by` waits, listed as `listed`.
     fn reply(listed: &str, by: &Signer, online: &Signer) -> Value {
-        let object = json!({"name": "Dev_Team", "keyids": [by.id()], "threshold": 1, "terminating": true, "paths": ["a"]});
+        let object =
+            json!({"name": "Dev_Team", "keyids": [by.id()], "threshold": 1, "terminating": true, "paths": ["a"]});
         let delegations = json!({"keys": {by.id().as_str(): by.key()}, "roles": [object]});
         let trusted = sign(targets::render(version(4), at(9), &[], Some(&delegations)), &[online]).to_value();
         let document = json!({"signatures": [], "signed": targets::render(version(2), at(9), &[], None)});
@@ -376,7 +379,8 @@ mod tests {
     fn what_is_announced_says_who_signs() {
         let (a, b, online) = (Signer::new(), Signer::new(), Signer::new());
         let mut reply = reply("Dev_Team", &a, &online);
-        let object = json!({"name": "Dev_Team", "keyids": [b.id()], "threshold": 1, "terminating": true, "paths": ["a"]});
+        let object =
+            json!({"name": "Dev_Team", "keyids": [b.id()], "threshold": 1, "terminating": true, "paths": ["a"]});
         reply["data"]["announced"] = json!({"Dev_Team": {"keys": {b.id().as_str(): b.key()}, "roles": [object]}});
         let waiting = only(&reply).expect("known");
         assert_eq!(waiting.missing().expect("missing")[0].of, [b.id().to_string()]);
@@ -402,10 +406,10 @@ mod tests {
             json!({"data": {"metadata": {"root": document, "trusted_root": trusted}}})
         };
         let waiting = only(&listed(sign(root(1), &[&a]).to_value())).expect("known");
-        assert_eq!(waiting.needed().iter().map(|needed| needed.by.as_str()).collect::<Vec<_>>(), [
-            "the root before it, root v1",
-            "the new root, v2"
-        ]);
+        assert_eq!(
+            waiting.needed().iter().map(|needed| needed.by.as_str()).collect::<Vec<_>>(),
+            ["the root before it, root v1", "the new root, v2"]
+        );
         let why = |trusted| only(&listed(trusted)).expect_err("refused").cause;
         assert_eq!(why(Value::Null), "Previous root v1 needed to sign root v2.");
         let forged = sign(root(1), &[&thief]).to_value();

@@ -60,7 +60,7 @@ pub async fn ask_roles(
         let mut taken = taken.clone();
         taken.extend(there.iter().map(|role| role.name.clone()));
         let name = ask_name(interview, &format!("{id}.name"), taken)?;
-        ask_terms(interview, &id, name, DEFAULT_DAYS).await
+        Box::pin(ask_terms(interview, &id, name, DEFAULT_DAYS)).await
     };
     interview.list(list, name, ask).await
 }
@@ -100,10 +100,10 @@ pub async fn ask_terms(
     default_days: u32,
 ) -> Result<AskedRole, Stop> {
     let days = ask_days(interview, &format!("{id}.days"), &format!("Days for which {name} is valid:"), default_days)?;
-    let paths = ask_paths(interview, &format!("{id}.paths"), &name).await?;
+    let paths = Box::pin(ask_paths(interview, &format!("{id}.paths"), &name)).await?;
     let message = format!("Is {name} the last one to be asked for these paths?");
     let terminating = interview.confirm(&format!("{id}.terminating"), &message, true)?;
-    let signers = ask_signers(interview, id, &name).await?;
+    let signers = Box::pin(ask_signers(interview, id, &name)).await?;
     Ok(AskedRole { name, days, paths, terminating, signers })
 }
 

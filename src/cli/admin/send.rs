@@ -105,7 +105,9 @@ impl SendArgs {
             Command::Bootstrap(args) => (&args.file, Kind::Bootstrap, Method::POST, "/api/v1/bootstrap/", "Bootstrap"),
             Command::Update(args) => (&args.file, Kind::Update, Method::POST, "/api/v1/metadata/", "Metadata Update"),
             Command::Sign(args) => (&args.file, Kind::Sign, Method::POST, "/api/v1/metadata/sign", "Metadata sign"),
-            Command::Delegations(args) => (&args.file, args.kind(), Method::POST, "/api/v1/delegations/", "Delegations"),
+            Command::Delegations(args) => {
+                (&args.file, args.kind(), Method::POST, "/api/v1/delegations/", "Delegations")
+            }
         };
         let (text, value) = read_json(file)?;
         let kind = payload::check(&value, kind, Clock::system().now())?;

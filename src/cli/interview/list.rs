@@ -22,7 +22,7 @@ impl Interview {
         name: impl Fn(&T) -> String,
         item: impl AsyncFnMut(&mut Self, String, &[T]) -> Result<T, Stop>,
     ) -> Result<Vec<T>, Stop> {
-        self.list_from(list, Vec::new(), name, item).await
+        Box::pin(self.list_from(list, Vec::new(), name, item)).await
     }
 
     /// The same of a list that has items already. A file that says nothing of the list leaves it as it is, one that does begins it anew.
@@ -45,7 +45,7 @@ impl Interview {
         let mut places = items.len()..;
         let mut placed: Vec<_> = (0..items.len()).collect();
         for place in places.by_ref().take(written.unwrap_or(0)) {
-            items.push(item(self, format!("{}[{place}]", list.id), &items).await?);
+            items.push(Box::pin(item(self, format!("{}[{place}]", list.id), &items)).await?);
             placed.push(place);
         }
         let is_open = self.answers.as_ref().is_none_or(Answers::leaves_open);
@@ -58,7 +58,7 @@ impl Interview {
         let mut adds = items.len() < list.at_least;
         loop {
             if adds && let Some(place) = places.next() {
-                items.push(item(self, format!("{}[{place}]", list.id), &items).await?);
+                items.push(Box::pin(item(self, format!("{}[{place}]", list.id), &items)).await?);
                 placed.push(place);
             }
             adds = items.len() < list.at_least;

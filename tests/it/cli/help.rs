@@ -54,7 +54,10 @@ fn every_command_teaches() {
         if !command.has_subcommands() {
             demand(help.contains("Example"), "has no example".to_owned());
             demand(help.contains(&format!("{name} ")), "its example does not call it".to_owned());
-            demand(help.contains("Next:") || help.contains("What comes next"), "does not say what comes next".to_owned());
+            demand(
+                help.contains("Next:") || help.contains("What comes next"),
+                "does not say what comes next".to_owned(),
+            );
         }
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));

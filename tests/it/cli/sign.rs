@@ -135,9 +135,7 @@ fn a_root_is_signed_where_there_is_no_network() {
     assert_eq!(nowhere["error"], cause);
     let made = office.document(&[&offline[..], &["--out", "s.json", "--dry-run"]].concat()).expect("made");
     assert_eq!((&made["missing"], &made["tasks"]), (&json!([]), &json!([])));
-    let send = |kind: &str, file: &str| {
-        office.document(&["--json", "admin", "--api-server", &url, "send", kind, file])
-    };
+    let send = |kind: &str, file: &str| office.document(&["--json", "admin", "--api-server", &url, "send", kind, file]);
     let wrong = send("update", "s.json").expect_err("another kind");
     assert_eq!(wrong["error"], "this is a sign payload, not one for `send update`");
     let wrong = send("sign", "w.json").expect_err("no payload");
@@ -153,7 +151,9 @@ fn a_root_is_signed_where_there_is_no_network() {
 fn what_clients_would_refuse_is_not_signed() {
     let office = with_second_root();
     let url = office.server.url();
-    office.document(&["--json", "admin", "--api-server", &url, "metadata", "sign", "--fetch", "w.json"]).expect("fetched");
+    office
+        .document(&["--json", "admin", "--api-server", &url, "metadata", "sign", "--fetch", "w.json"])
+        .expect("fetched");
     let good = read(&office, "w.json");
     let root = "/data/metadata/root/signed";
     let trusted = "/data/metadata/trusted_root/signed";
@@ -193,7 +193,9 @@ fn what_clients_would_refuse_is_not_signed() {
 fn what_changed_since_it_was_shown_is_not_sent() {
     let office = with_second_root();
     let url = office.server.url();
-    office.document(&["--json", "admin", "--api-server", &url, "metadata", "sign", "--fetch", "w.json"]).expect("fetched");
+    office
+        .document(&["--json", "admin", "--api-server", &url, "metadata", "sign", "--fetch", "w.json"])
+        .expect("fetched");
     let mut other = read(&office, "w.json");
     other["data"]["metadata"]["root"]["signed"]["expires"] = json!("2030-01-01T00:00:00Z");
     write(&office, "w.json", &other);
@@ -220,9 +222,11 @@ fn a_role_is_signed_by_two_of_three() {
     assert_eq!((&first["version"], &first["missing"][0]["signatures"]), (&json!(1), &json!(1)));
     assert_eq!(sign("ada").expect("signed")["missing"], json!([]));
 
-    let add = |artifact: &Artifact| crate::harness::block_on(async {
-        office.server.api().add(std::slice::from_ref(artifact)).await.expect("the server answers").task()
-    });
+    let add = |artifact: &Artifact| {
+        crate::harness::block_on(async {
+            office.server.api().add(std::slice::from_ref(artifact)).await.expect("the server answers").task()
+        })
+    };
     let artifact = Artifact::new("dev/a", "a");
     let task = add(&artifact);
     wait_until_it_waits(&office, "dev/a");
@@ -293,7 +297,8 @@ fn replies_of_the_python_service_are_understood() {
     let office = Office::open();
     let recorded = |name: &str| checkout().join("tests/fixtures/recorded").join(name).to_string_lossy().into_owned();
     let tell = |name: &str| {
-        let run = office.rstuf(&["admin", "metadata", "sign", "--in", &recorded(name), "--dry-run", "--role", role(name)]);
+        let run =
+            office.rstuf(&["admin", "metadata", "sign", "--in", &recorded(name), "--dry-run", "--role", role(name)]);
         assert_eq!(run.status.code(), Some(1));
         (super::text(&run.stdout), super::text(&run.stderr))
     };

@@ -83,7 +83,7 @@ impl CeremonyArgs {
             is_free(&api.get("/api/v1/bootstrap/").await?)?;
         }
         let now = Clock::system().now();
-        let plan = interview.hold(async |interview| script::ask(interview, now).await).await?;
+        let plan = interview.hold(async |interview| Box::pin(script::ask(interview, now)).await).await?;
         let mut root = plan.first_root(now);
         let view = plan.check(&root, now)?;
         root.signatures = collect(&mut interview, output, "signatures", &root, &[needed(&view)]).await?;

@@ -37,12 +37,12 @@ pub(super) async fn ask(interview: &mut Interview, now: Timestamp) -> Result<Pla
     let timestamp = ask_days(interview, "timestamp.days", "Days for which timestamp is valid:", 1)?;
     let snapshot = ask_days(interview, "snapshot.days", "Days for which snapshot is valid:", 1)?;
     let targets = ask_days(interview, "targets.days", "Days for which targets is valid:", 365)?;
-    let (bins, roles, artifacts) = ask_delegations(interview).await?;
+    let (bins, roles, artifacts) = Box::pin(ask_delegations(interview)).await?;
     interview.tell("");
     interview.tell("Root names the keys of all others. It is signed by people, with keys that they keep offline.");
     let root = ask_days(interview, "root.days", "Days for which root is valid:", 365)?;
-    let (people, threshold) = ask_people(interview).await?;
-    let online = ask_online_keys(interview, &people).await?;
+    let (people, threshold) = Box::pin(ask_people(interview)).await?;
+    let online = Box::pin(ask_online_keys(interview, &people)).await?;
     let days = Days { root, timestamp, snapshot, targets };
     let plan = Plan { days, bins, roles, artifacts, root: people, threshold, online };
     for line in review::lines(&plan, now) {
@@ -75,7 +75,7 @@ async fn ask_delegations(interview: &mut Interview) -> Result<(Option<PlannedBin
     let kind = interview.choose("delegations", "Where are artifacts listed?", choices.into())?;
     let roles = match kind {
         Kind::Bins => Vec::new(),
-        Kind::Roles | Kind::Both => ask_roles(interview, "roles", &BTreeSet::new()).await?,
+        Kind::Roles | Kind::Both => Box::pin(ask_roles(interview, "roles", &BTreeSet::new())).await?,
     };
     let artifacts = interview.text(
         Text {
@@ -152,23 +152,19 @@ async fn ask_online_keys(interview: &mut Interview, people: &[NamedKey]) -> Resu
         Choice { key: "three", label: "one for each of them".to_owned(), value: true },
     ];
     if !interview.choose("online.keys", "How many online keys are there?", choices)? {
-        return Ok(OnlineKeys::one(ask_online_key(interview, "online.key", people).await?));
+        return Ok(OnlineKeys::one(ask_online(interview, "online.key", people).await?));
     }
     let mut taken = people.to_vec();
     let mut keys = Vec::new();
     for role in ["timestamp", "snapshot", "targets"] {
         interview.tell(format_args!("The key of {role}:"));
-        let key = ask_online_key(interview, &format!("online.{role}"), &taken).await?;
+        let key = ask_online(interview, &format!("online.{role}"), &taken).await?;
         taken.push(key.clone());
         keys.push(key);
     }
     let [timestamp, snapshot, targets] =
         <[NamedKey; 3]>::try_from(keys).map_err(|_| Failure::new("there are three online roles"))?;
     Ok(OnlineKeys { timestamp, snapshot, targets })
-}
-
-async fn ask_online_key(interview: &mut Interview, id: &str, taken: &[NamedKey]) -> Result<NamedKey, Stop> {
-    ask_online(interview, id, taken).await
 }
 
 #[cfg(test)]

@@ -64,8 +64,9 @@ async fn ask_signers(interview: &mut Interview, id: &str, before: &AskedRole) ->
             let message = format!("How many people must sign {name}?");
             let threshold = ask_threshold(interview, &format!("{id}.threshold"), &message, 1, threshold)?;
             let list = List { id: &format!("{id}.keys"), one: "key", at_least: threshold as usize };
-            let ask =
-                async |interview: &mut Interview, id: String, there: &[NamedKey]| ask_person(interview, &id, there).await;
+            let ask = async |interview: &mut Interview, id: String, there: &[NamedKey]| {
+                ask_person(interview, &id, there).await
+            };
             let keys = interview.list_from(list, keys, |key: &NamedKey| key.name.clone(), ask).await?;
             Ok(Signers::People { keys, threshold })
         }

@@ -28,10 +28,9 @@ fn change_lines(change: &Value) -> Vec<String> {
     let role = plain(change["role"].as_str().unwrap_or_default());
     match change["change"].as_str() {
         Some("deleted") => vec![format!("  - {role} ends: {}", terms(&change["before"]))],
-        Some("changed") => vec![
-            format!("  ~ {role}: {}", terms(change)),
-            format!("      was {}", terms(&change["before"])),
-        ],
+        Some("changed") => {
+            vec![format!("  ~ {role}: {}", terms(change)), format!("      was {}", terms(&change["before"]))]
+        }
         _ => vec![format!("  + {role}: {}", terms(change))],
     }
 }

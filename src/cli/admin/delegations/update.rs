@@ -52,7 +52,9 @@ impl UpdateArgs {
         let api = if self.dry_run { None } else { Some(server.connect(&profile)?) };
         let there = present.roles()?;
         if there.is_empty() {
-            return Err(Failure::new("there are no delegated roles with names").remedy("make one: rstuf admin delegations new"));
+            return Err(
+                Failure::new("there are no delegated roles with names").remedy("make one: rstuf admin delegations new")
+            );
         }
         let roles = interview.hold(async |i: &mut Interview| ask(i, &there).await).await?;
         let change = Change {

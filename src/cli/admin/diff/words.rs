@@ -266,8 +266,7 @@ mod tests {
         let info = |length: u64, digest: &str| json!({"length": length, "hashes": {"sha256": digest}});
         let of = |info: Value| targets::render(version(1), at(48), &[(path("a"), info)], None);
         let changes = between(Some(&of(info(1, "00"))), &of(info(2, "ff")));
-        let expected =
-            ["  ~ 1 artifact changed:", "      a, 2 bytes (was 1)", "    sha256 ff", "    was    00"];
+        let expected = ["  ~ 1 artifact changed:", "      a, 2 bytes (was 1)", "    sha256 ff", "    was    00"];
         assert_eq!(lines(&changes, at(0), Length::Bounded), expected);
         let changes = between(Some(&of(info(1, "00"))), &targets::render(version(2), at(48), &[], None));
         assert_eq!(lines(&changes, at(0), Length::Bounded), ["  - 1 artifact removed:", "      a"]);

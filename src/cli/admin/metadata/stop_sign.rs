@@ -52,11 +52,8 @@ impl StopSignArgs {
             }
         }
         interview.finish()?;
-        let request = Request::post(
-            "/api/v1/metadata/sign/delete",
-            &json!({"role": waiting.role}),
-            "Metadata sign delete",
-        );
+        let request =
+            Request::post("/api/v1/metadata/sign/delete", &json!({"role": waiting.role}), "Metadata sign delete");
         let (task, result) = deliver(&api, output, request).await?;
         output.say(format_args!("Signing process for {} deleted!", waiting.role));
         output.result(&json!({"role": waiting.role, "version": waiting.version(), "task": task, "result": result}));

@@ -2,16 +2,14 @@
 
 use serde_json::Value;
 
-use crate::{
-    cli::{
-        admin::{
-            pending::{Pending, Waiting},
-            shown::plain,
-        },
-        failure::Failure,
-        interview::{Interview, Text},
-        output::Output,
+use crate::cli::{
+    admin::{
+        pending::{Pending, Waiting},
+        shown::plain,
     },
+    failure::Failure,
+    interview::{Interview, Text},
+    output::Output,
 };
 
 /// What is asked.

@@ -72,7 +72,9 @@ pub(super) fn check(value: &Value, said: Kind, now: Timestamp) -> Result<Kind, F
         Kind::Bootstrap => bootstrap(value, now).map(|()| said),
         Kind::Update => root(&value["metadata"]["root"], Position::Later, now).map(|()| said),
         Kind::Sign => sign(value).map(|()| said),
-        Kind::Delegations | Kind::DelegationsUpdate | Kind::DelegationsDelete => delegations(&value["delegations"], said),
+        Kind::Delegations | Kind::DelegationsUpdate | Kind::DelegationsDelete => {
+            delegations(&value["delegations"], said)
+        }
     };
     checked.map_err(|why| {
         Failure::new(format_args!("the {} payload can't be right: {why}", said.command()))
@@ -143,7 +145,9 @@ fn delegations(value: &Value, said: Kind) -> Result<Kind, String> {
     };
     match (said, found) {
         (Kind::Delegations, found) => Ok(found),
-        (Kind::DelegationsUpdate, Kind::DelegationsDelete) => Err("its roles have names alone: it deletes them".to_owned()),
+        (Kind::DelegationsUpdate, Kind::DelegationsDelete) => {
+            Err("its roles have names alone: it deletes them".to_owned())
+        }
         (Kind::DelegationsDelete, Kind::Delegations) => Err("its roles have paths: it does not delete them".to_owned()),
         (said, _) => Ok(said),
     }
@@ -180,7 +184,8 @@ mod tests {
         ] {
             assert_eq!(check(value, said, at(0)).expect("accepted"), kind);
         }
-        let expected = "error: this is a sign payload, not one for `send bootstrap`\n help: use: rstuf admin send sign FILE";
+        let expected =
+            "error: this is a sign payload, not one for `send bootstrap`\n help: use: rstuf admin send sign FILE";
         assert_eq!(refused(&sign, Kind::Bootstrap), expected);
         assert!(refused(&update, Kind::Sign).starts_with("error: this is an update payload"));
         assert!(refused(&root, Kind::Update).starts_with("error: this is a metadata file"));

@@ -101,7 +101,7 @@ impl From<Rotation> for task::Rotation {
 impl UpdateArgs {
     pub(in crate::cli) async fn run(self, server: ServerArgs, context: Context) -> Result<(), Failure> {
         let Context { profile, output, mut interview } = context;
-        let api = server.find(&profile)?;
+        let api = self.reachable(server.find(&profile)?, output).await;
         if api.is_none() && !self.dry_run && self.out.is_none() {
             return Err(Failure::new("no server is given")
                 .remedy("give --api-server URL, or --out FILE to send it later, or --dry-run to send nothing"));
@@ -113,8 +113,9 @@ impl UpdateArgs {
             None => Vec::new(),
         };
         let (now, rotation) = (Clock::system().now(), self.rotation.map(task::Rotation::from));
-        let decided =
-            interview.hold(async |interview| script::ask(interview, &trusted, rotation, &warnings, now).await).await?;
+        let decided = interview
+            .hold(async |interview| Box::pin(script::ask(interview, &trusted, rotation, &warnings, now)).await)
+            .await?;
         let Decided { mut next, root, rotation } = decided;
         let needed = [needed("the root before it", &trusted.root), needed("the next root", &root)];
         next.signatures = collect(&mut interview, output, "signatures", &next, &needed).await?;
@@ -135,6 +136,18 @@ impl UpdateArgs {
         done.tell(output, &root, self.out.as_deref());
         output.result(&done.to_value(&root, &payload, self.out.as_deref()));
         Ok(())
+    }
+
+    /// A dry run needs no server: one of the configuration file may be out of reach.
+    async fn reachable(&self, api: Option<ApiClient>, output: Output) -> Option<ApiClient> {
+        let api = api?;
+        if self.dry_run
+            && let Err(failure) = api.get("/api/v1/bootstrap/").await
+        {
+            output.note(format_args!("no server tells what would change: {}", failure.cause));
+            return None;
+        }
+        Some(api)
     }
 
     async fn trusted(&self, interview: &mut Interview) -> Result<TrustedRoot, Failure> {

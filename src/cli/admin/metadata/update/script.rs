@@ -47,8 +47,8 @@ pub(super) async fn ask(
     let root = &trusted.root;
     introduce(interview, root, now);
     let mut change = Change { expiry: ask_expiry(interview, root, now)?, ..Change::default() };
-    ask_people(interview, root, &mut change).await?;
-    change.online = ask_online_keys(interview, root, &change).await?;
+    Box::pin(ask_people(interview, root, &mut change)).await?;
+    change.online = Box::pin(ask_online_keys(interview, root, &change)).await?;
     let rotation = match (change.online.is_empty(), rotation) {
         (true, _) => Rotation::default(),
         (false, Some(rotation)) => rotation,
