@@ -41,6 +41,7 @@ impl Interview {
         if written.is_some() {
             items.clear();
         }
+        // Items may be lists of lists: in boxes, what waits for them does not grow with each.
         // While items are removed and added, no place is used twice.
         let mut places = items.len()..;
         let mut placed: Vec<_> = (0..items.len()).collect();

@@ -112,7 +112,7 @@ impl Interview {
         self.record.begin();
         loop {
             let asked = self.answers.as_ref().map(Answers::asked);
-            let stop = match script(self).await {
+            let stop = match Box::pin(script(self)).await {
                 Ok(result) => {
                     self.record.end();
                     return Ok(result);
