@@ -172,7 +172,7 @@ fn payloads_are_those_of_the_python_command_line() {
         ("JimiHendrix", "ed25519"),
         ("JoeCocker", "rsa"),
         ("online1", "rsa"),
-        ("online2", "rsa"),
+        ("online2", "ecdsa-p256"),
     ] {
         key(&office, name, kind);
     }

@@ -47,7 +47,7 @@ Examples:
   rstuf admin --api-server URL import-artifacts --jsonl all.jsonl --rejects wrong.jsonl
 
 A line of CSV, without a header: path;size;hash-type;hash
-  releases/tool-1.0.tar.gz;11342;sha256;9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
+  releases/tool-1.0.tar.gz;11342;sha256;9f86d081…0f00a08
 A JSON line: {\"path\": \"a/b\", \"length\": 11342, \"hashes\": {\"sha256\": \"…\"}, \"custom\": {}}; custom can be left out.
 
 Lines that are wrong are told and left out. Of lines with the same path the last one counts.
