@@ -12,6 +12,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value, json};
 
 use super::{failure::Failure, replace::replace};
+use crate::tuf::verify::Trusted;
 
 const SERVER: &str = "SERVER";
 const HEADERS: &str = "HEADERS";
@@ -31,6 +32,19 @@ pub struct Repository {
     pub hash_prefix: bool,
     /// Where files are put.
     pub download_dir: Option<PathBuf>,
+}
+
+impl Repository {
+    /// Makes sure that its root is signed by its own keys.
+    ///
+    /// # Errors
+    /// When it isn't; the message names the entry, which is that of `name`.
+    pub fn check_root(&self, name: &str) -> Result<(), Failure> {
+        Trusted::from_root(&self.trusted_root).map(drop).map_err(|error| {
+            Failure::new(format_args!("{REPOSITORIES}.{name}.trusted_root is no root that can be trusted: {error}"))
+                .remedy(format_args!("replace it with rstuf artifact repository update {name} --root FILE"))
+        })
+    }
 }
 
 /// The configuration file. Entries that this program doesn't know are kept.

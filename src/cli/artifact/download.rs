@@ -147,7 +147,13 @@ impl DownloadArgs {
         match profile.repository(&name) {
             Ok(current) => {
                 let is_other = self.metadata_url.as_ref().is_some_and(|url| *url != current.metadata_url);
-                Ok((!suffices || !is_other).then_some(current))
+                if suffices && is_other {
+                    return Ok(None);
+                }
+                if self.root.is_none() {
+                    current.check_root(&name)?;
+                }
+                Ok(Some(current))
             }
             Err(_) if suffices => Ok(None),
             Err(failure) => Err(failure),

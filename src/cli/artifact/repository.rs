@@ -123,7 +123,7 @@ impl RepositoryArgs {
             Command::Show(ShowArgs { name: Some(name) }) => show(profile, output, &name),
             Command::Show(ShowArgs { name: None }) => list(profile, output),
             Command::Set(NameArgs { name }) => {
-                profile.repository(&name)?;
+                profile.repository(&name)?.check_root(&name)?;
                 profile.set_current(Some(&name));
                 profile.save()?;
                 output.say(format_args!("Current repository changed to {name}"));

@@ -217,7 +217,7 @@ fn attacks_are_refused_for_the_right_reason() {
                 (attack.follows_root && is_root(path)) || trusted.get(path).is_some_and(|before| before == bytes)
             });
         let is_empty = home.downloads().is_empty();
-        say(&format!("{:<52} {:<60} {}", attack.name.escape_debug(), attack.how, attack.expected));
+        say(&format!("{:<52} {:<60} {}", attack.name.escape_debug().to_string(), attack.how, attack.expected));
         if !is_refused || !is_unchanged || !is_empty {
             wrong.push(format!(
                 "{}: expected {:?}, unchanged {is_unchanged}, no file {is_empty}, {}: {error}",

@@ -202,7 +202,7 @@ fn the_python_command_line_reads_what_is_written_and_is_read() {
     // What it writes by mistake is told, and can be replaced.
     succeeded(&home.python(&["update", "theirs", "-r", "1.root.json"]));
     let error = refused(&home.run(&["set", "theirs"]));
-    assert!(error.contains("theirs"), "{error}");
+    assert!(error.contains("REPOSITORIES.theirs.trusted_root is no root that can be trusted"), "{error}");
     succeeded(&home.run(&["update", "theirs", "-r", "1.root.json"]));
     succeeded(&home.run(&["set", "theirs"]));
     assert_eq!(home.shown("theirs"), expected(&home, false));
