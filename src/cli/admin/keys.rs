@@ -170,3 +170,55 @@ fn check_uri(text: &str) -> Result<String, String> {
         _ => Err("must be fn:FILE, or awskms:… with an alias, an id or an ARN".to_owned()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::store::keys::generate::{KeyKind, generate};
+
+    #[test]
+    fn a_key_is_the_same_whatever_it_is_called() {
+        let (made, other) = (generate(KeyKind::EcdsaP256).expect("made"), generate(KeyKind::EcdsaP256).expect("made"));
+        let named = NamedKey::new(made.public.clone(), "Ada".to_owned(), None).expect("named");
+        let online = NamedKey::new(made.public, "a".to_owned(), Some("fn:a".to_owned())).expect("named");
+        assert!(named.is_same(&online.object) && named.id != online.id);
+        assert!(!named.is_same(&other.public));
+        assert!(!named.is_same(&json!({})));
+    }
+
+    #[test]
+    fn a_name_from_a_document_is_fit_for_a_terminal() {
+        let id = KeyId("0123456789abcdef".to_owned());
+        let name = |members: Value| {
+            let mut object = json!({"keytype": "x", "scheme": "x", "keyval": {}});
+            object.as_object_mut().expect("an object").extend(members.as_object().cloned().unwrap_or_default());
+            name_of(&id, &Key::view(&object).expect("a key"))
+        };
+        assert_eq!(name(json!({KEY_NAME: "Ada", "name": "other"})), "Ada");
+        assert_eq!(name(json!({"name": "\u{1b}[2JAda"})), "[2JAda");
+        for nameless in [json!({}), json!({KEY_NAME: ""}), json!({KEY_NAME: "\n"}), json!({KEY_NAME: 1})] {
+            assert_eq!(name(nameless), "01234567");
+        }
+    }
+
+    #[test]
+    fn names_and_places_are_checked() {
+        let taken = ["Ada".to_owned()];
+        assert_eq!(check_name(" Grace ", &taken), Ok("Grace".to_owned()));
+        for wrong in ["", "  ", "Ada", "a\tb", &"a".repeat(65)] {
+            assert!(check_name(wrong, &taken).is_err(), "{wrong:?}");
+        }
+        for good in ["fn:online.pem", "awskms:alias/online"] {
+            assert_eq!(check_uri(good), Ok(good.to_owned()));
+        }
+        for wrong in ["", "online.pem", "fn:", "fn:../a", "fn:a/b", "awskms:", "hv:a"] {
+            assert!(check_uri(wrong).is_err(), "{wrong}");
+        }
+        let file = |path: &str| worker_uri(&Place::File(path.into()));
+        assert_eq!(file("keys/online.pem.pub").as_deref(), Some("fn:online.pem"));
+        assert_eq!(file(".pub"), None);
+        assert_eq!(worker_uri(&Place::Token("pkcs11:token=a".to_owned())), None);
+    }
+}

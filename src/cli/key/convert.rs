@@ -23,8 +23,9 @@ use crate::cli::{
 Examples: rstuf key convert old.pem --out ada.pem      private key as encrypted PKCS#8
           rstuf key convert ada.pem --public           its public key, on standard output
 
-It reads PEM and DER (PKCS#8, PKCS#1, SEC1, public keys, certificates) and the key files of older
-Python tools. The key stays the same, and so does its id.
+It reads PEM and DER (PKCS#8, PKCS#1, SEC1, public keys, certificates) and
+the key files of older Python tools. The key stays the same, and so does its
+id.
 Next: rstuf key show FILE tells the ids of a key")]
 pub struct ConvertArgs {
     /// The key; with --public also pkcs11:… or awskms:…

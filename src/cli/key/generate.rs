@@ -24,8 +24,9 @@ use crate::{
 #[command(after_help = "\
 Example: rstuf key generate --out ada.pem
 
-It writes ada.pem, the private key, which nobody else may have, and ada.pem.pub, the public key.
-Keep a copy of the private key and of its password where neither fire nor a thief gets both.
+It writes ada.pem, the private key, which nobody else may have, and
+ada.pem.pub, the public key. Keep a copy of the private key and of its
+password where neither fire nor a thief gets both.
 Next: hand ada.pem.pub to who leads the ceremony: rstuf admin ceremony")]
 pub struct GenerateArgs {
     /// Where the private key is written; the public key goes beside it, with .pub after the name

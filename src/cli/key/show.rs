@@ -15,9 +15,11 @@ use crate::cli::{
 #[command(after_help = "\
 Example: rstuf key show ada.pem.pub --name Ada
 
-The key id is over all that a repository says of the key, its name too: give the name that it has there.
-The Python tools leave the name out, so they have another id for the same key.
-Next: compare the id with what its owner reads out to you, then use the key in rstuf admin ceremony")]
+The key id is over all that a repository says of the key, its name too: give
+the name that it has there. The Python tools leave the name out, so they have
+another id for the same key.
+Next: compare the id with what the owner of the key reads out to you, then
+use the key in rstuf admin ceremony")]
 pub struct ShowArgs {
     /// A private or public key or a certificate in a file, pkcs11:… or awskms:…
     #[arg(value_name = "FILE|URI", value_parser = Place::parse)]

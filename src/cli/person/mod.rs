@@ -247,3 +247,35 @@ pub(super) fn private_in_file(
 fn in_file(path: &Path, failure: Failure) -> Failure {
     Failure { cause: format!("{}: {}", path.display(), failure.cause), ..failure }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_place_is_a_file_a_token_or_a_service() {
+        let parse = |text| Place::parse(text).expect("a place");
+        assert_eq!(parse("keys/ada.pem"), Place::File("keys/ada.pem".into()));
+        assert_eq!(parse("c:ada"), Place::File("c:ada".into()));
+        assert_eq!(parse("pkcs11:token=a"), Place::Token("pkcs11:token=a".into()));
+        assert_eq!(parse("awskms:alias/a").to_string(), "awskms:alias/a");
+        for wrong in ["", "awskms:", "pkcs11:tokn=a"] {
+            assert!(Place::parse(wrong).is_err(), "{wrong}");
+        }
+        assert!(Place::find("no/such/file").expect_err("refused").contains("no/such/file"));
+    }
+
+    #[test]
+    fn a_key_is_called_as_its_place_calls_it() {
+        let public = |label: Option<&str>| Public { object: json!({}), label: label.map(str::to_owned) };
+        let name = |place: &str, label| Place::parse(place).expect("a place").suggestion(&public(label));
+        assert_eq!(name("keys/ada.pem.pub", None).as_deref(), Some("ada"));
+        assert_eq!(name("keys/ada.l.crt", None).as_deref(), Some("ada.l"));
+        assert_eq!(name(".pub", None).as_deref(), Some(".pub"));
+        assert_eq!(name("a.crt", Some("Ada")).as_deref(), Some("Ada"));
+        assert_eq!(name("pkcs11:token=a", None), None);
+        assert_eq!(name("awskms:arn:aws:kms:eu-north-1:1:alias/ada", None).as_deref(), Some("ada"));
+    }
+}
