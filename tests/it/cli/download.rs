@@ -507,6 +507,38 @@ fn nobody_is_led_out_of_the_directory_by_links() {
 }
 
 #[test]
+fn the_current_repository_has_what_no_option_says() {
+    let made = made();
+    let (mirror, other) = (Mirror::start(), Mirror::start());
+    let home = Home::new();
+    mirror.serve(&made.tables.base);
+    other.serve(&made.tables.base);
+    let (metadata, files) = (mirror.metadata(), mirror.files());
+    let root = made.tables.base.join("metadata/1.root.json").display().to_string();
+    let add = ["artifact", "repository", "add", "-n", "base", "-r", &root, "-m", &metadata, "-a", &files];
+    succeeded(&home.run(&add));
+    refused(&home.run(&["artifact", "download", "hello.txt"]));
+    succeeded(&home.run(&["artifact", "repository", "set", "base"]));
+    let said = succeeded(&home.run(&["artifact", "download", "hello.txt", "apps/night.bin"]));
+    assert!(said.starts_with("Initialized new root in "), "{said}");
+    let names: Vec<_> = home.downloads().into_keys().collect();
+    assert_eq!(names, [Path::new("apps%2Fnight.bin"), Path::new("hello.txt")]);
+
+    // One address is another: the rest is of the repository.
+    let others = other.files();
+    succeeded(&home.run(&["artifact", "download", "apps/app.bin", "-a", &others, "-P", "elsewhere", "--hash-prefix"]));
+    assert!(home.path().join("elsewhere/apps%2Fapp.bin").exists());
+    assert!(other.requests()[0].path.ends_with(".app.bin"), "{:?}", other.requests());
+
+    // Both are: nothing is, not even what is wrong with it.
+    let config = home.path().join(".rstuf.yml");
+    fs::write(&config, "CURRENT_REPOSITORY: gone").expect("a file");
+    refused(&home.run(&["artifact", "download", "hello.txt"]));
+    let said = succeeded(&home.download(&other, &["hello.txt"], &[]));
+    assert!(said.starts_with("Trust-on-First-Use: "), "{said}");
+}
+
+#[test]
 fn what_is_not_given_is_said() {
     let home = Home::new();
     let error = refused(&home.run(&["artifact", "download", "a"]));
