@@ -69,8 +69,12 @@ impl KmsKey {
             .as_service_error()
             .map(|refused| [refused.code(), refused.message()].into_iter().flatten().collect::<Vec<_>>().join(": "));
         let why = told.filter(|told| !told.is_empty()).unwrap_or_else(|| causes(&error));
-        Failure::new(format_args!("AWS KMS does not give {}: {}", self.id, why.replace(['\n', '\r'], " ")))
-            .remedy("see that AWS_REGION and the credentials are those of the key (aws sts get-caller-identity)")
+        Failure::new(format_args!(
+            "AWS KMS does not give {}: {}",
+            self.id,
+            why.replace(['\n', '\r'], " ").trim_end_matches('.')
+        ))
+        .remedy("see that AWS_REGION and the credentials are those of the key (aws sts get-caller-identity)")
     }
 }
 

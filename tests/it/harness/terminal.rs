@@ -56,9 +56,9 @@ impl Terminal {
         Self::rstuf_with(columns, home, arguments, &[])
     }
 
-    /// As [`rstuf`](Self::rstuf), with more in its environment.
-    pub(crate) fn rstuf_with(columns: u16, home: &Path, arguments: &[&str], environment: &[(&str, &Path)]) -> Self {
-        let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_rstuf"));
+    /// A program in an environment that has nothing else than what terminals need.
+    pub(crate) fn command(program: &str, home: &Path, arguments: &[&str]) -> CommandBuilder {
+        let mut command = CommandBuilder::new(program);
         command.args(arguments);
         command.cwd(home);
         command.env_clear();

@@ -85,7 +85,8 @@ impl Present {
     }
 
     fn of_targets(targets: &Value, online: Option<KeyId>) -> Result<Self, Failure> {
-        let delegations = targets["signed"].get("delegations").cloned().unwrap_or_else(crate::tuf::delegation::change::none);
+        let delegations =
+            targets["signed"].get("delegations").cloned().unwrap_or_else(crate::tuf::delegation::change::none);
         if delegations.get("succinct_roles").is_some() {
             return Err(Failure::new("Metadata uses succinct roles, not allowed.").remedy(
                 "beside them TUF allows no roles with names; bins of the layout path_hash_prefixes take them",
