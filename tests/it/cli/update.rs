@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::ceremony::{Office, compare, dates, online, person, signature};
 use crate::{
-    harness::{artifact::Artifact, deployment::Deployment},
+    harness::{artifact::Artifact, deployment::Deployment, terminal::CTRL_C},
     judges::{program::Program, tough::Tough},
 };
 
@@ -79,7 +79,8 @@ async fn a_root_with_too_few_signatures_waits_for_the_others() {
     terminal.answer("Which of them get another online key?", "");
     terminal.expect("Warning: root v2 waits for signatures on the server");
     terminal.question("Is this the root that you want?");
-    terminal.press(crate::harness::terminal::CTRL_C);
+    terminal.press(CTRL_C);
+    terminal.answer("Keep your answers", "n");
     let (code, screen) = terminal.end();
     assert_eq!(code, 1, "{screen}");
     assert!(screen.contains("nothing was signed or sent"), "{screen}");
