@@ -29,8 +29,8 @@ Examples:
   rstuf artifact add dist/ --custom '{\"channel\": \"stable\"}'     all files below dist, by their place there
 
 The server gets path, length and digests, never the files: put them on your download server yourself.
-By default blake2b-256 and sha256 are sent. A client must know all of them, and some, such as tuf-js, know
-no blake2b-256: for these give --hash sha256.
+By default sha256 is sent, which all clients know. A client must know every digest that is sent: tuf-js knows no
+blake2b-256, which the Python command line sends.
 What comes next: rstuf task info ID, then rstuf artifact download.")]
 pub struct AddArgs {
     /// Files, directories with all that is in them, and patterns such as 'dist/*.gz'
@@ -43,7 +43,7 @@ pub struct AddArgs {
     #[arg(long, value_name = "JSON")]
     custom: Option<String>,
     /// A digest to compute; can be given several times
-    #[arg(long = "hash", value_name = "ALGORITHM", default_values = ["blake2b-256", "sha256"])]
+    #[arg(long = "hash", value_name = "ALGORITHM", default_values = ["sha256"])]
     hashes: Vec<Algorithm>,
     /// What to do with symbolic links inside directories
     #[arg(long, value_name = "WHAT", default_value = "refuse")]

@@ -36,7 +36,8 @@ async fn files_become_artifacts_and_are_forgotten_again() {
     fs::write(home.join("custom.json"), r#"{"channel": "stable"}"#).expect("a file");
 
     // A client that is not ours knows both digests, and reads what was said beside them.
-    let add = ["artifact", "add", "dist", "-p", "v1/", "--custom", "@custom.json", "--wait", "--json"];
+    let mut add = vec!["artifact", "add", "dist", "-p", "v1/", "--custom", "@custom.json", "--wait", "--json"];
+    add.extend(["--hash", "sha256", "--hash", "blake2b-256"]);
     let (code, out, err) = rstuf(&repository, &add);
     assert_eq!(code, Some(0), "{err}");
     let told: Value = serde_json::from_str(&out).expect("one JSON document");

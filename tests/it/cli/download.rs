@@ -387,7 +387,7 @@ fn a_download_goes_on_where_it_ended() {
     assert!(parts(&home).is_empty());
 
     // A part that something else wrote into is not part of it.
-    for behaviour in [None, Some(Behaviour::Whole(true))] {
+    for behaviour in [None, Some(Behaviour::Whole)] {
         fs::remove_file(&file).expect("a file");
         mirror.set("files/large.bin", Some(Behaviour::BreakAfter(100_000)));
         refused(&download());

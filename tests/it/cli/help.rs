@@ -79,7 +79,7 @@ fn examples_are_accepted() {
             help.lines().filter_map(|line| line.trim_start().trim_start_matches("Example: ").strip_prefix("rstuf "))
         {
             // What an example does stands beside it, or it is continued on the next line.
-            let line = line.split("  ").next().unwrap_or_default().split('|').next().unwrap_or_default();
+            let line = line.split("  ").next().unwrap_or_default().split(['|', '>']).next().unwrap_or_default();
             if line.is_empty() || line.ends_with('\\') {
                 continue;
             }

@@ -168,5 +168,5 @@ fn the_answers_of_the_manual_are_those_of_the_commands() {
     let sent = office.document(&["--json", "admin", "--api-server", &url, "send", "update", "update.json"]);
     sent.expect("it is taken");
     run("### `admin metadata sign`", &["--api-server", &url, "metadata", "sign"]);
-    run("### `admin delegations new`", &["delegations", "new", "--dry-run"]);
+    run("### `admin delegations new`", &["--api-server", &url, "delegations", "new"]);
 }

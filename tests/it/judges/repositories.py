@@ -692,10 +692,10 @@ for _role, _file, _limit in (
     ("targets", "6.targets.json", ""),
     ("delegated", "6.apps.json", "5000000"),
 ):
-    simple(f"endless: {_role}", f"{_file} has no end", f"{_file} has more than the {_limit}", serve={f"metadata/{_file}": {"endless": True}})
+    simple(f"endless: {_role}", f"{_file} has no end", f"{_file} has more than the {_limit}", serve={f"metadata/{_file}": "endless"})
 simple("endless: a length without measure", "timestamp says that snapshot has 10^15 bytes", "has more than the 67108864 bytes that may be read",
-       listed={"snapshot": to(length=10**15)}, serve={"metadata/6.snapshot.json": {"endless": True}})
-simple("endless: artifact", "hello.txt has no end", "is not the artifact that is signed:", serve={"files/hello.txt": {"endless": True}})
+       listed={"snapshot": to(length=10**15)}, serve={"metadata/6.snapshot.json": "endless"})
+simple("endless: artifact", "hello.txt has no end", "is not the artifact that is signed:", serve={"files/hello.txt": "endless"})
 simple("redirect: to a file, metadata", "302 to file:///etc/hostname", "leads to file:///etc/hostname, which is not followed", serve={"metadata/timestamp.json": {"redirect": "file:///etc/hostname"}})
 simple("redirect: to a file, artifact", "302 to file:///etc/hostname", "leads to file:///etc/hostname, which is not followed", serve={"files/hello.txt": {"redirect": "file:///etc/hostname"}})
 simple("redirect: in a circle, artifact", "302 to itself", "it leads on after 5 redirects", serve={"files/hello.txt": {"redirect": "/files/hello.txt"}})

@@ -204,7 +204,7 @@ pub(in crate::cli::admin) mod tests {
             assert_eq!(key_id(&key.raw).expect("an id"), *id);
         }
         assert_eq!(view.roles["root"].threshold, 2);
-        assert_eq!(view.roles["snapshot"].keyids, [plan.online.snapshot.id.clone()]);
+        assert_eq!(view.roles["snapshot"].keyids, std::slice::from_ref(&plan.online.snapshot.id));
     }
 
     #[test]

@@ -120,9 +120,8 @@ fn sizes(plan: &Plan, now: Timestamp) -> Vec<String> {
             }
         }
     }
-    if let [clients @ ..] = limits::unreadable(plan.layout().unwrap_or(Layout::PathHashPrefixes)).as_slice()
-        && !clients.is_empty()
-    {
+    let clients = limits::unreadable(plan.layout().unwrap_or(Layout::PathHashPrefixes));
+    if !clients.is_empty() {
         lines.push(format!(
             "Warning: {} can't read this repository; with the layout path_hash_prefixes it could.",
             clients.join(", ")

@@ -29,8 +29,10 @@ const DEFAULT_ARTIFACTS: &str = "10000";
 
 /// Asks for everything, and shows it before it ends.
 pub(super) async fn ask(interview: &mut Interview, now: Timestamp) -> Result<Plan, Stop> {
-    interview.tell("A repository begins with a root that people sign. Nothing is signed or sent before you");
-    interview.tell("have seen all of it. Esc takes the last answer back, Ctrl-C stops.");
+    interview.tell(
+        "A repository begins with a root that people sign. Nothing is signed or sent before you have seen all of it. \
+        Esc takes the last answer back, Ctrl-C stops.",
+    );
     interview.tell("");
     interview.tell("Timestamp, snapshot and targets are signed by the repository itself, again and again.");
     interview.tell("For how many days do clients accept them when nothing new comes?");

@@ -134,14 +134,11 @@ fn delegation(role: &str, [from, to]: [&Option<Value>; 2], length: Length) -> Ve
 
 fn artifacts(changes: &[Change], length: Length) -> Vec<String> {
     let mut lines = Vec::new();
-    let groups: [(&str, char, fn(bool, bool) -> bool); 3] = [
-        ("added", '+', |from, to| !from && to),
-        ("changed", '~', |from, to| from && to),
-        ("removed", '-', |from, to| from && !to),
-    ];
-    for (verb, sign, belongs) in groups {
+    // Whether it was there, and whether it is there now.
+    let groups = [("added", '+', (false, true)), ("changed", '~', (true, true)), ("removed", '-', (true, false))];
+    for (verb, sign, presence) in groups {
         let of_group = changes.iter().filter_map(|change| match change {
-            Change::Artifact { path, from, to } if belongs(from.is_some(), to.is_some()) => Some((path, from, to)),
+            Change::Artifact { path, from, to } if (from.is_some(), to.is_some()) == presence => Some((path, from, to)),
             _ => None,
         });
         let group: Vec<_> = of_group.collect();
@@ -232,9 +229,9 @@ mod tests {
         let after = named(root(2, &[&a, &b], 1, &new), &new, "sec\u{1b}ond");
         let lines = lines(&between(Some(&before), &after), at(0), Length::Bounded);
         let expected = [
-            "  + timestamp, snapshot, targets gets the key of sec\\u{1b}ond".to_owned(),
+            "  + snapshot, targets, timestamp gets the key of sec\\u{1b}ond".to_owned(),
             format!("      {}", new.id()),
-            "  - timestamp, snapshot, targets loses the key of first".to_owned(),
+            "  - snapshot, targets, timestamp loses the key of first".to_owned(),
             format!("      {}", old.id()),
             "  ~ root: 1 must sign (was 2)".to_owned(),
         ];

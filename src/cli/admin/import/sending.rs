@@ -256,7 +256,7 @@ mod tests {
     fn refused_lines_are_taken_out() {
         let mut piece = vec![entry(1), entry(2), entry(3)];
         let mut refused = Vec::new();
-        let even = |entry: &Entry| (entry.place.line % 2 == 0).then(|| "even".to_owned());
+        let even = |entry: &Entry| (entry.place.line.is_multiple_of(2)).then(|| "even".to_owned());
         assert!(refuse(&mut piece, &mut refused, even));
         assert!(!refuse(&mut piece, &mut refused, even));
         assert_eq!((piece.len(), refused.len(), refused[0].place.line), (2, 1, 2));

@@ -19,7 +19,7 @@ use serde::Deserialize;
 #[serde(rename_all = "snake_case")]
 pub(super) enum Behaviour {
     /// Sends bytes without end.
-    Endless(bool),
+    Endless,
     /// Answers with this status.
     Status(u16),
     /// Leads elsewhere.
@@ -29,7 +29,7 @@ pub(super) enum Behaviour {
     /// Sends the file in pieces of 10,000 bytes, this many milliseconds apart.
     Slow(u64),
     /// Sends the whole file whatever part is asked for.
-    Whole(bool),
+    Whole,
 }
 
 #[derive(Default)]
@@ -123,7 +123,7 @@ fn answer(mut stream: TcpStream, state: &Mutex<State>) -> io::Result<()> {
     let is_inside = Path::new(&path).components().all(|part| matches!(part, Component::Normal(_)));
     let mut head = |status: &str, more: &str| write!(stream, "HTTP/1.1 {status}\r\nconnection: close\r\n{more}\r\n");
     match &behaviour {
-        Some(Behaviour::Endless(_)) => {
+        Some(Behaviour::Endless) => {
             head("200 OK", "")?;
             loop {
                 stream.write_all(&[b'x'; 10_000])?;
@@ -140,7 +140,7 @@ fn answer(mut stream: TcpStream, state: &Mutex<State>) -> io::Result<()> {
     };
     let total = bytes.len();
     let start = match behaviour {
-        Some(Behaviour::Whole(_)) => 0,
+        Some(Behaviour::Whole) => 0,
         _ => usize::try_from(from).unwrap_or(total),
     };
     if start > 0 && start >= total {

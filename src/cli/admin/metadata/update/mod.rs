@@ -53,7 +53,7 @@ signed by keys of the old root and of the new one. The next root is published as
 `rstuf admin metadata sign`.",
     after_help = "\
 Examples:
-  rstuf admin --api-server http://127.0.0.1:8080 metadata update --metadata-url http://127.0.0.1:8080/metadata
+  rstuf admin --api-server URL metadata update --metadata-url METADATA_URL
   rstuf admin metadata update --in 3.root.json --dry-run --out update.json    on a machine without network
   rstuf admin --api-server URL send update update.json                        later, where there is one
 
