@@ -156,14 +156,12 @@ pub async fn round(parts: &Parts, memory: &mut Memory) -> Result<Done, RoundErro
     let mut watch = Watch::start(&parts.metrics);
     let now = parts.clock.now();
     let plan = match parts.ledger.plan(now, parts.batch).await? {
-        Planned::Nothing => return Ok(Done::Nothing),
-        Planned::Elsewhere(wait) => return Ok(Done::Elsewhere(wait)),
+        Planned::Round(plan) => plan,
         Planned::Stale(Stale { role, path, revision }) => {
             let cause = format!("{path} was removed since people were asked to sign it");
             withdraw(parts.ledger.as_ref(), revision, &role, &cause, now).await?;
             return Ok(Done::Dropped(role, cause));
         }
-        Planned::Round(plan) => plan,
         other => {
             if seen.is_some() {
                 // But another worker's may have.

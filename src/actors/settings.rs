@@ -20,7 +20,9 @@ use crate::{
             Ledger, NewRepository, Repository, RepositorySettings,
             charter::{Announced, Charter, Chartered, Founding, Signing},
         },
-        settings::{self, BOOTSTRAP, CHARTER_REVISION, SIGNING_DELEGATIONS, SIGNING_EVENTS, bootstrap::Holder},
+        settings::{
+            self, BOOTSTRAP, CHARTER_REVISION, EXPIRING, SIGNING_DELEGATIONS, SIGNING_EVENTS, bootstrap::Holder,
+        },
     },
     task::TaskId,
     telemetry::metrics::Metrics,
@@ -101,6 +103,7 @@ fn is_projected(name: &str) -> bool {
         "TRUSTED_TARGETS",
         SIGNING_EVENTS,
         SIGNING_DELEGATIONS,
+        EXPIRING,
         CHARTER_REVISION,
     ];
     let endings = ["_EXPIRATION", "_THRESHOLD", "_NUM_KEYS", "_SIGNING"];

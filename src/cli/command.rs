@@ -121,6 +121,10 @@ impl Cli {
     /// [`Failure`] says why it could not be done.
     pub async fn run(self) -> Result<(), Failure> {
         let output = self.output();
+        let Some(command) = self.command else {
+            output.document(generated::HOW_TO_COMPLETE);
+            return Ok(());
+        };
         if let Some(path) = self.common.pkcs11_module {
             choose_module(path);
         }

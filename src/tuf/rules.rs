@@ -50,10 +50,3 @@ pub fn root(metadata: &Metadata, version: Version, now: Timestamp) -> Result<Roo
     }
     Ok(root)
 }
-
-/// The key that signs the bins, and the roles that name no key: the first online key of `timestamp`.
-pub fn online_key(root: &Root) -> Option<(&KeyId, &Key)> {
-    let role = root.role(RoleType::Timestamp);
-    let mut keys = role.keyids.iter().filter_map(|id| root.keys.get_key_value(id));
-    keys.find(|(_, key)| key.online_uri().is_some())
-}

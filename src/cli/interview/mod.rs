@@ -98,12 +98,6 @@ impl Interview {
         Self { answers: Some(answers), output, record: Record::default() }
     }
 
-    /// A conversation with a file of answers that was read already.
-    #[cfg(test)]
-    pub(in crate::cli) fn answered(answers: Answers, output: Output) -> Self {
-        Self { answers: Some(answers), output, given: Vec::new(), next: 0 }
-    }
-
     /// Runs a script to its end; when an answer is taken back, again with the answers before it.
     ///
     /// # Errors
@@ -160,7 +154,7 @@ impl Interview {
     /// asked again; for a file it is the end.
     pub fn refuse(&self, id: &str, failure: Failure) -> Stop {
         let written = self.answers.as_ref().is_some_and(|answers| answers.get(id).is_some());
-        match written || !terminal::is_attended() {
+        match written || !self.record.has_person() || !terminal::is_attended() {
             true => Stop::Failed(Failure { cause: format!("answer {id}: {}", failure.cause), ..failure }),
             false => {
                 self.output.note(failure);
@@ -242,14 +236,6 @@ impl Interview {
         let ask = || terminal::choose(message, labels, former.unwrap_or(0)).map(|index| named(index, names));
         let answer = self.answer(Asked { id, message, default: None }, read, ask)?;
         index_of(&answer).filter(|index| *index < names.len()).ok_or_else(|| nothing(message).into())
-    }
-
-    /// Asks for any of several that have names of their own, none by default; a file answers with a list.
-    ///
-    /// # Errors
-    /// [`Stop`].
-    pub fn pick_any(&mut self, id: &str, message: &str, names: &[String]) -> Result<Vec<usize>, Stop> {
-        self.ticked(id, message, names, 0)
     }
 
     /// Asks for any of several that have names of their own, none by default; a file answers with a list.

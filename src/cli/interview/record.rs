@@ -70,6 +70,11 @@ impl Record {
         self.dropped.clear();
     }
 
+    /// Whether a person gave an answer that can be taken back.
+    pub(super) fn has_person(&self) -> bool {
+        self.entries.iter().any(|entry| entry.source == Source::Person)
+    }
+
     /// Takes back the last answer that a person gave, and what was found after it, and starts from the first question again.
     /// `false` when no person has answered.
     pub(super) fn take_back(&mut self) -> bool {

@@ -154,18 +154,6 @@ pub(super) fn new_secret(message: &str) -> Result<SecretString, Stop> {
     prompt.with_help_message(&help).prompt().map(SecretString::from).map_err(stop)
 }
 
-pub(super) fn new_secret(message: &str) -> Result<SecretString, Stop> {
-    let some = |typed: &str| {
-        Ok(if typed.is_empty() { Validation::Invalid("must not be empty".into()) } else { Validation::Valid })
-    };
-    let prompt = Password::new(message)
-        .with_custom_confirmation_message("Once more:")
-        .with_custom_confirmation_error_message("the two are not the same")
-        .with_display_mode(PasswordDisplayMode::Hidden)
-        .with_validator(some);
-    prompt.with_help_message(KEYS).prompt().map(SecretString::from).map_err(stop)
-}
-
 fn stop(error: InquireError) -> Stop {
     match error {
         InquireError::OperationCanceled => Stop::Undo,

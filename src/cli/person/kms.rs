@@ -8,6 +8,7 @@ use aws_sdk_kms::{
     primitives::Blob,
     types::{MessageType, SigningAlgorithmSpec},
 };
+use futures_util::FutureExt;
 use serde_json::Value;
 
 use super::public::of_spki;
@@ -16,7 +17,7 @@ use crate::{cli::failure::Failure, store::keys::private::Scheme};
 /// So many bytes KMS signs at most when it is given the message itself.
 const MAX_RAW_BYTES: usize = 4096;
 
-/// A key in KMS.
+/// A key in KMS. Futures of the SDK are deep, and boxed so that those around them have a size that the compiler can tell.
 pub(super) struct KmsKey {
     client: Client,
     id: String,
@@ -25,7 +26,7 @@ pub(super) struct KmsKey {
 impl KmsKey {
     /// The key by this alias, id or ARN. Nothing is asked yet.
     pub(super) async fn new(id: &str) -> Self {
-        let config = aws_config::load_defaults(BehaviorVersion::latest()).await;
+        let config = aws_config::load_defaults(BehaviorVersion::latest()).boxed_local().await;
         Self { client: Client::new(&config), id: id.to_owned() }
     }
 
@@ -34,7 +35,8 @@ impl KmsKey {
     /// # Errors
     /// When KMS does not tell it, or the key is of a kind that clients don't verify.
     pub(super) async fn public(&self) -> Result<Value, Failure> {
-        let reply = self.client.get_public_key().key_id(&self.id).send().await.map_err(|error| self.failed(error))?;
+        let request = self.client.get_public_key().key_id(&self.id).send().boxed_local();
+        let reply = request.await.map_err(|error| self.failed(error))?;
         let der =
             reply.public_key().ok_or_else(|| Failure::new(format_args!("awskms:{} has no public key", self.id)))?;
         of_spki(der.as_ref()).map_err(|why| Failure::new(format_args!("awskms:{}: {why}", self.id)))
@@ -55,7 +57,8 @@ impl KmsKey {
         };
         let (kind, content) = content(scheme, message)?;
         let request = self.client.sign().key_id(&self.id).message_type(kind).message(Blob::new(content));
-        let reply = request.signing_algorithm(algorithm).send().await.map_err(|error| self.failed(error))?;
+        let request = request.signing_algorithm(algorithm).send().boxed_local();
+        let reply = request.await.map_err(|error| self.failed(error))?;
         let signature = reply.signature().map(|signature| signature.as_ref().to_vec());
         signature.ok_or_else(|| Failure::new(format_args!("awskms:{} gave no signature", self.id)))
     }

@@ -53,6 +53,7 @@ impl Directory {
         let next = AtomicUsize::new(0);
         let write = || -> anyhow::Result<()> {
             while let Some((name, bytes)) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
+                sign(bytes.as_ref());
                 self.write(&self.path.join(name.as_ref()), bytes.as_ref())?;
             }
             Ok(())
@@ -66,20 +67,26 @@ impl Directory {
         Ok(syncfs(File::open(&self.path)?)?)
     }
 
+    /// Makes so many signatures and throws them away: what stands in their place in the file is as long.
+    pub(in crate::load) fn sign(&self, message: &[u8], signatures: usize) {
+        for _ in 0..signatures {
+            std::hint::black_box(self.key.sign(message));
+        }
+    }
+
     /// Signs the file that clients look at first, and replaces it durably.
     ///
     /// # Errors
     /// Those of the disk.
     pub fn point(&self, name: &str, bytes: &[u8]) -> anyhow::Result<()> {
+        self.sign(bytes, 1);
         let unfinished = self.path.join(".tmp").join(name);
         self.write(&unfinished, bytes)?.sync_all()?;
         fs::rename(&unfinished, self.path.join(name))?;
         Ok(File::open(&self.path)?.sync_all()?)
     }
 
-    /// Signs and writes one file. The signature is thrown away: what stands in its place in the file is as long.
     fn write(&self, path: &Path, bytes: &[u8]) -> anyhow::Result<File> {
-        std::hint::black_box(self.key.sign(bytes));
         let mut file = File::create(path)?;
         file.write_all(bytes)?;
         Ok(file)

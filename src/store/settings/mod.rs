@@ -22,6 +22,8 @@ pub const SIGNING_EVENTS: &str = "SIGNING_EVENTS";
 
 /// The setting with the delegations that take effect when people have signed their roles: `{"keys", "roles"}` by role.
 pub const SIGNING_DELEGATIONS: &str = "SIGNING_DELEGATIONS";
+/// The name of the setting that lists when the published roles expire.
+pub const EXPIRING: &str = "EXPIRING";
 
 /// The name of the setting that tells which charter of the ledger is projected.
 pub const CHARTER_REVISION: &str = "CHARTER_REVISION";

@@ -208,7 +208,11 @@ fn manual_pages_are_written() {
 
 /// Has groff typeset a page, where there is one: it complains about nothing.
 fn typeset(page: &Path) {
-    let groff = Command::new("groff").args(["-K", "utf8", "-man", "-ww", "-z", "-Tutf8"]).arg(page).stdin(Stdio::null()).output();
+    let groff = Command::new("groff")
+        .args(["-K", "utf8", "-man", "-ww", "-z", "-Tutf8"])
+        .arg(page)
+        .stdin(Stdio::null())
+        .output();
     if let Ok(output) = groff {
         assert!(output.stderr.is_empty(), "{}: {}", page.display(), text(&output.stderr));
     }

@@ -327,12 +327,12 @@ fn a_person_types_the_pin_of_a_token() {
     let mut answers = answers(&people, &[]);
     answers.as_object_mut().expect("an object").remove("signatures");
     fs::write(desk.path("answers.yml"), answers.to_string()).expect("written");
-    let mut terminal = Terminal::rstuf_with(
-        80,
-        desk.directory.path(),
-        &["--answers", "answers.yml", "--pkcs11-module", Token::module(), "admin", "ceremony", "--dry-run"],
-        &token.environment(),
-    );
+    let arguments = ["--answers", "answers.yml", "--pkcs11-module", Token::module(), "admin", "ceremony", "--dry-run"];
+    let mut command = Terminal::command(env!("CARGO_BIN_EXE_rstuf"), desk.directory.path(), &arguments);
+    for (name, value) in token.environment() {
+        command.env(name, value);
+    }
+    let mut terminal = Terminal::start(80, command);
     terminal.choose("Who signs?", "Ada");
     terminal.answer("Where is the private key of Ada?", "grace.pem");
     terminal.expect("grace.pem is the key of Grace, not of Ada");

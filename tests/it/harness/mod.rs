@@ -7,6 +7,7 @@ pub(crate) mod checker;
 pub(crate) mod daemon;
 pub(crate) mod deployment;
 pub(crate) mod fleet;
+pub(crate) mod golden;
 pub(crate) mod kms;
 pub(crate) mod lines;
 pub(crate) mod load;

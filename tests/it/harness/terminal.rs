@@ -53,7 +53,7 @@ enum Reading {
 impl Terminal {
     /// Starts `rstuf` at a terminal of so many columns, without colours; its home is `home`, which is its working directory too.
     pub(crate) fn rstuf(columns: u16, home: &Path, arguments: &[&str]) -> Self {
-        Self::rstuf_with(columns, home, arguments, &[])
+        Self::start(columns, Self::command(env!("CARGO_BIN_EXE_rstuf"), home, arguments))
     }
 
     /// A program in an environment that has nothing else than what terminals need.
@@ -66,10 +66,7 @@ impl Terminal {
             command.env(name, value);
         }
         command.env("HOME", home);
-        for (name, value) in environment {
-            command.env(name, value);
-        }
-        Self::start(columns, command)
+        command
     }
 
     /// Starts any command.
