@@ -7,7 +7,7 @@ use super::{api::ApiClient, failure::Failure, profile::Profile};
 /// The server.
 #[derive(Debug, Clone, Default, Args)]
 pub struct ServerArgs {
-    /// The REST API, such as https://rstuf.example.com; SERVER of the configuration file if not given
+    /// The address of the REST API; SERVER of the configuration file if not given
     #[arg(long, value_name = "URL", env = "RSTUF_API_SERVER", hide_env_values = true, global = true)]
     pub api_server: Option<String>,
     /// Headers of every request: "Authorization: Bearer TOKEN, X-Other: value"

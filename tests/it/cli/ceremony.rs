@@ -125,7 +125,7 @@ pub(super) fn online(name: &str) -> Value {
 }
 
 /// Answers to all that has no default.
-fn answers() -> Value {
+pub(super) fn answers() -> Value {
     json!({
         "bins": {"number": 4, "layout": "path_hash_prefixes"},
         "root": {"keys": [person("ada"), person("grace"), person("linus")]},

@@ -21,7 +21,7 @@ fn by_people(name: &str, people: &[&str], threshold: u32) -> Value {
 }
 
 /// Waits until the service tells that a role is delegated to so: its settings follow what it publishes.
-fn until_delegated(office: &Office, name: &str, is_so: impl Fn(&Value) -> bool) {
+pub(super) fn until_delegated(office: &Office, name: &str, is_so: impl Fn(&Value) -> bool) {
     let api = office.server.api();
     let told = async {
         loop {

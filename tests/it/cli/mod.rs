@@ -12,6 +12,7 @@ mod interview;
 mod keys;
 mod repository;
 mod runbook;
+mod screens;
 mod sign;
 mod update;
 

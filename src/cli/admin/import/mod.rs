@@ -2,7 +2,7 @@
 //!
 //! Batches of lines are sent with `publish_artifacts: false`, several at once, and one publish comes in the end. Of two lines with the same
 //! path the later one counts: a batch waits as long as one with a path of its is under way. Batches are settled in the
-//! order of the lines, so that one position says how far it is (see [`journal`]).
+//! order of the lines, so that one position says how far it is (see `journal.rs`).
 
 use std::{
     collections::HashSet,
