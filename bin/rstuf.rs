@@ -40,6 +40,9 @@ fn say(error: &clap::Error) -> ExitCode {
         let cause = text.lines().take_while(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
         let failure = Failure::new(cause.trim_start_matches("error: ")).remedy("see --help");
         Output::Json.fail(&failure);
+    } else if error.kind() == ErrorKind::DisplayVersion {
+        // In the words of the command line in Python: scripts read them.
+        println!("rstuf, version {}", env!("CARGO_PKG_VERSION"));
     } else {
         // A reader that went away is no fault.
         let _ = error.print();

@@ -104,7 +104,7 @@ fn words(line: &str) -> Vec<String> {
 #[test]
 fn the_version_is_told() {
     let version = rstuf(&["--version"]);
-    assert_eq!(text(&version.stdout), format!("rstuf {}\n", env!("CARGO_PKG_VERSION")));
+    assert_eq!(text(&version.stdout), format!("rstuf, version {}\n", env!("CARGO_PKG_VERSION")));
 }
 
 #[test]
