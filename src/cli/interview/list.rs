@@ -25,7 +25,8 @@ impl Interview {
         Box::pin(self.list_from(list, Vec::new(), name, item)).await
     }
 
-    /// The same of a list that has items already. A file that says nothing of the list leaves it as it is, one that does begins it anew.
+    /// The same of a list that has items already. A file that says nothing of the list leaves it as it is; one that does begins it anew,
+    /// or adds to it if it leaves open what it does not say: so are the answers that a person kept.
     ///
     /// # Errors
     /// [`Stop`].
@@ -38,18 +39,18 @@ impl Interview {
     ) -> Result<Vec<T>, Stop> {
         let written = self.answers.as_ref().map(|answers| answers.count(list.id)).transpose();
         let written = written.map_err(|why| wrong(list.id, why))?.flatten();
-        if written.is_some() {
+        let is_open = self.answers.as_ref().is_none_or(Answers::leaves_open);
+        if written.is_some() && !is_open {
             items.clear();
         }
         // Items may be lists of lists: in boxes, what waits for them does not grow with each.
-        // While items are removed and added, no place is used twice.
-        let mut places = items.len()..;
-        let mut placed: Vec<_> = (0..items.len()).collect();
+        // While items are removed and added, no place is used twice. What was there before has none: it was not asked for.
+        let mut places = 0..;
+        let mut placed = vec![None; items.len()];
         for place in places.by_ref().take(written.unwrap_or(0)) {
             items.push(Box::pin(item(self, format!("{}[{place}]", list.id), &items)).await?);
-            placed.push(place);
+            placed.push(Some(place));
         }
-        let is_open = self.answers.as_ref().is_none_or(Answers::leaves_open);
         if written.is_some() && !is_open {
             return match items.len() >= list.at_least {
                 true => Ok(items),
@@ -60,7 +61,7 @@ impl Interview {
         loop {
             if adds && let Some(place) = places.next() {
                 items.push(Box::pin(item(self, format!("{}[{place}]", list.id), &items)).await?);
-                placed.push(place);
+                placed.push(Some(place));
             }
             adds = items.len() < list.at_least;
             if adds {
@@ -71,7 +72,9 @@ impl Interview {
                 Step::Add => adds = true,
                 Step::Remove(index) => {
                     items.remove(index);
-                    self.record.drop_below(format!("{}[{}]", list.id, placed.remove(index)));
+                    if let Some(place) = placed.remove(index) {
+                        self.record.drop_below(format!("{}[{place}]", list.id));
+                    }
                     adds = items.len() < list.at_least;
                 }
             }
@@ -96,5 +99,32 @@ impl Interview {
             1 => Step::Add,
             index => Step::Remove(index - 2),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::{interview::Text, output::Output};
+
+    async fn asked(answers: &str, there: &[&str]) -> Vec<String> {
+        let mut interview = Interview::answered(Answers::parse(answers).expect("yaml"), Output::Json);
+        let there = there.iter().map(|&text| text.to_owned()).collect();
+        let item = async |interview: &mut Interview, id: String, _: &[String]| {
+            let question = Text { id: &id, message: "Which?", help: None, default: None };
+            interview.text(question, |text| Ok(text.to_owned()))
+        };
+        let list = List { id: "paths", one: "path", at_least: 1 };
+        let items = interview.list_from(list, there, String::clone, item).await.expect("a list");
+        interview.finish().expect("all was asked for");
+        items
+    }
+
+    #[tokio::test]
+    async fn a_file_replaces_a_list_and_kept_answers_add_to_it() {
+        let there = ["a", "b"];
+        assert_eq!(asked("other: {}", &there).await, there);
+        assert_eq!(asked("paths: [c]", &there).await, ["c"]);
+        assert_eq!(asked("open: ask\npaths: [c, d]", &there).await, ["a", "b", "c", "d"]);
     }
 }
