@@ -52,7 +52,7 @@ const ROUND: usize = 200_000;
 const STAGE_LIMIT: Duration = Duration::from_secs(60);
 const RENEWAL_INTERVAL: Duration = Duration::from_secs(60);
 /// Artifacts of a request that fills the repository.
-pub(super) const FILL: usize = 10_000;
+const FILL: usize = 10_000;
 
 /// How much is done, and where.
 #[derive(Debug, Clone, Args)]
@@ -99,12 +99,7 @@ pub async fn run(options: Options) -> anyhow::Result<bool> {
     };
     let observer = options.output.observe()?;
     let mut driver = Driver::start(home.path(), options.bins, Duration::from_secs(options.limit)).await?;
-    let fill = usize::try_from(options.fill).context("--fill")?;
-    if fill > 0 {
-        let artifacts = fill.min(FILL);
-        let filled = driver.drive(fill.div_ceil(artifacts), artifacts, 1, options.output.watcher()).await?;
-        anyhow::ensure!(filled.failed == 0, "the repository can't be filled");
-    }
+    driver.fill(options.fill, options.output.watcher()).await?;
     let (first, cpu) = (driver.rounds().await?, cpu_seconds("self"));
     let (requests, artifacts) = (usize::try_from(options.requests)?, options.artifacts_per_request as usize);
     let (clients, watcher) = (usize::from(options.clients), options.output.watcher());
@@ -216,6 +211,17 @@ impl Driver {
     pub(super) async fn next_report(&mut self) -> anyhow::Result<Told> {
         let report = tokio::time::timeout(self.limit, self.reports.recv()).await;
         report.context("nothing was reported in time")?.context("the worker is gone")
+    }
+
+    /// Stores artifacts, of which nothing is measured.
+    pub(super) async fn fill(&mut self, artifacts: u64, watcher: Watcher) -> anyhow::Result<()> {
+        let all = usize::try_from(artifacts).context("--fill")?;
+        if all > 0 {
+            let of_each = all.min(FILL);
+            let filled = self.drive(all.div_ceil(of_each), of_each, 1, watcher).await?;
+            anyhow::ensure!(filled.failed == 0, "the repository can't be filled");
+        }
+        Ok(())
     }
 
     /// Adds `requests` times so many artifacts, with at most `clients` tasks under way.

@@ -24,7 +24,7 @@ use serde_json::json;
 use tokio::task::spawn_blocking;
 
 use super::{
-    actors::{Driver, FILL},
+    actors::Driver,
     floor::directory::Directory,
     machine::cpu_seconds,
     report::{Output, Report},
@@ -78,12 +78,7 @@ pub async fn run(options: Options) -> anyhow::Result<bool> {
     let home = tempfile::Builder::new().prefix("rstuf-rotation-").tempdir_in(&options.data_dir)?;
     let observer = options.output.observe()?;
     let mut driver = Driver::start(home.path(), options.bins, Duration::from_secs(options.limit)).await?;
-    let fill = usize::try_from(options.fill).context("--fill")?;
-    if fill > 0 {
-        let artifacts = fill.min(FILL);
-        let filled = driver.drive(fill.div_ceil(artifacts), artifacts, 1, options.output.watcher()).await?;
-        ensure!(filled.failed == 0, "the repository can't be filled");
-    }
+    driver.fill(options.fill, options.output.watcher()).await?;
 
     let mut figures = Figures::new()?;
     let mut watcher = options.output.watcher();

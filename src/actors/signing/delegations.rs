@@ -30,8 +30,7 @@ use crate::{
         name::{KeyId, RoleName, Version},
         placement::Placement,
         root::Root,
-        wire::Metadata,
-        wire::MetadataError,
+        wire::{Metadata, MetadataError},
     },
 };
 
