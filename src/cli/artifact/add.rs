@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::{
     digests::{self, Algorithm},
     files::{self, Found, Links},
-    tasks::{Asking, Task, Waiting},
+    tasks::{Asking, Sending, Task},
 };
 use crate::{
     cli::{command::Context, failure::Failure, output::Output, server::ServerArgs},
@@ -48,14 +48,8 @@ pub struct AddArgs {
     /// What to do with symbolic links inside directories
     #[arg(long, value_name = "WHAT", default_value = "refuse")]
     links: Links,
-    /// Hold it back until "rstuf artifact publish"
-    #[arg(long)]
-    no_publish: bool,
-    /// The most artifacts of one request
-    #[arg(long, value_name = "NUMBER", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
-    batch: u32,
     #[command(flatten)]
-    waiting: Waiting,
+    sending: Sending,
     #[command(flatten)]
     server: ServerArgs,
 }
@@ -73,9 +67,9 @@ impl AddArgs {
             );
         }
         let artifacts = self.digest(output, found, custom.as_ref()).await?;
-        let bodies = bodies(&artifacts, self.batch as usize, !self.no_publish);
+        let bodies = bodies(&artifacts, self.sending.most(), self.sending.publishes());
         let name = "Artifact Addition";
-        let asking = Asking { api: &api, output, name, path: "/api/v1/artifacts/", waiting: self.waiting };
+        let asking = Asking { api: &api, output, name, path: "/api/v1/artifacts/", waiting: self.sending.waiting };
         let tasks = asking.all(bodies).await?;
         output.result(&json!({"artifacts": artifacts, "tasks": tasks.iter().map(Task::to_value).collect::<Vec<_>>()}));
         let invalid: Vec<_> = tasks.iter().flat_map(|task| task.listed("invalid_paths")).collect();
@@ -119,9 +113,7 @@ impl AddArgs {
         if artifacts > 1 {
             output.say(format_args!("{artifacts} artifacts"));
         }
-        if self.no_publish {
-            output.say("held back; clients see it after: rstuf artifact publish");
-        }
+        self.sending.tell(output);
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
 use clap::Args;
 use serde_json::json;
 
-use super::tasks::{Asking, Task, Waiting};
+use super::tasks::{Asking, Sending, Task};
 use crate::cli::{command::Context, failure::Failure, server::ServerArgs};
 
 /// The options.
@@ -28,14 +28,8 @@ pub struct DeleteArgs {
     /// Read paths from a file, one a line; - is standard input
     #[arg(long, value_name = "FILE")]
     from_file: Option<PathBuf>,
-    /// Hold it back until "rstuf artifact publish"
-    #[arg(long)]
-    no_publish: bool,
-    /// The most paths of one request
-    #[arg(long, value_name = "NUMBER", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
-    batch: u32,
     #[command(flatten)]
-    waiting: Waiting,
+    sending: Sending,
     #[command(flatten)]
     server: ServerArgs,
 }
@@ -53,18 +47,17 @@ impl DeleteArgs {
         if paths.is_empty() {
             return Err(Failure::new("no path is named").remedy("name at least one, as an argument or in --from-file"));
         }
-        let body = |paths: &[String]| json!({"artifacts": paths, "publish_artifacts": !self.no_publish});
-        let bodies = paths.chunks(self.batch as usize).map(body).collect();
+        let body = |paths: &[String]| json!({"artifacts": paths, "publish_artifacts": self.sending.publishes()});
+        let bodies = paths.chunks(self.sending.most()).map(body).collect();
         let name = "Artifact Deletion";
-        let asking = Asking { api: &api, output, name, path: "/api/v1/artifacts/delete", waiting: self.waiting };
+        let asking =
+            Asking { api: &api, output, name, path: "/api/v1/artifacts/delete", waiting: self.sending.waiting };
         let tasks = asking.all(bodies).await?;
         output.result(&json!({"artifacts": paths, "tasks": tasks.iter().map(Task::to_value).collect::<Vec<_>>()}));
         for path in tasks.iter().flat_map(|task| task.listed("not_found_artifacts")) {
             output.say(format_args!("the repository did not have {path}"));
         }
-        if self.no_publish {
-            output.say("held back; clients see it after: rstuf artifact publish");
-        }
+        self.sending.tell(output);
         Ok(())
     }
 }

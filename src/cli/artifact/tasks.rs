@@ -18,6 +18,38 @@ pub struct Waiting {
     timeout: u64,
 }
 
+/// How things are sent.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct Sending {
+    /// Hold it back until "rstuf artifact publish"
+    #[arg(long)]
+    no_publish: bool,
+    /// The most entries of one request
+    #[arg(long, value_name = "NUMBER", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
+    batch: u32,
+    #[command(flatten)]
+    pub(super) waiting: Waiting,
+}
+
+impl Sending {
+    /// Whether clients see it without being published.
+    pub(super) fn publishes(self) -> bool {
+        !self.no_publish
+    }
+
+    /// The most entries of one request.
+    pub(super) fn most(self) -> usize {
+        self.batch as usize
+    }
+
+    /// Says what is left to be done.
+    pub(super) fn tell(self, output: Output) {
+        if self.no_publish {
+            output.say("held back; clients see it after: rstuf artifact publish");
+        }
+    }
+}
+
 /// A kind of request, as it is told.
 pub(super) struct Asking<'a> {
     pub(super) api: &'a ApiClient,
