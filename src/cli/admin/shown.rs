@@ -22,9 +22,9 @@ pub fn plain(text: &str) -> String {
 }
 
 /// `1 key`, `2 keys`.
-pub fn count(number: usize, one: &str) -> String {
+pub fn count(number: u64, one: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
-    format!("{} {one}{plural}", grouped(number as u64))
+    format!("{} {one}{plural}", grouped(number))
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::tasks::{Asking, Task, Waiting};
-use crate::cli::{command::Context, failure::Failure, server::ServerArgs};
+use crate::cli::{admin::shown::count, command::Context, failure::Failure, server::ServerArgs};
 
 /// The options.
 #[derive(Debug, Args)]
@@ -33,7 +33,7 @@ impl PublishArgs {
             match result.as_ref().map(|result| result["details"]["artifact_roles"].as_array().map_or(0, Vec::len)) {
                 None => {}
                 Some(0) => output.say("nothing was held back"),
-                Some(roles) => output.say(format_args!("{roles} role(s) have a new version")),
+                Some(roles) => output.say(format_args!("{} brought to a new version", count(roles as u64, "role"))),
             }
         }
         Ok(())

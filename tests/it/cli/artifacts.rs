@@ -78,7 +78,7 @@ async fn what_is_held_back_is_published_when_that_is_asked_for() {
     assert!(out.contains("held back; clients see it after: rstuf artifact publish"), "{out}");
     assert!(listed(&repository).is_empty());
     let (code, out, _) = rstuf(&repository, &["artifact", "publish", "--wait"]);
-    assert!(code == Some(0) && out.ends_with("1 role(s) have a new version\n"), "{out}");
+    assert!(code == Some(0) && out.ends_with("1 role brought to a new version\n"), "{out}");
     assert_eq!(listed(&repository), ["a"]);
 }
 

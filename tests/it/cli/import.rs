@@ -92,7 +92,7 @@ async fn an_import_that_is_killed_again_and_again_brings_each_line_once() {
     }
     let done = run(import(&repository, &arguments));
     assert_eq!(done.status.code(), Some(1), "{}", text(&done.stderr));
-    assert!(text(&done.stderr).contains("20 of 20000 lines were refused"), "{}", text(&done.stderr));
+    assert!(text(&done.stderr).contains("20 of 20,000 lines refused"), "{}", text(&done.stderr));
     let report: Value = serde_json::from_slice(&done.stdout).expect("one JSON document");
     let counts = ["lines", "accepted", "refused", "replaced"].map(|name| report[name].as_u64());
     assert_eq!(counts, [Some(LINES), Some(LINES - 20), Some(20), Some(0)], "{report}");
@@ -133,7 +133,7 @@ async fn json_lines_and_standard_input_are_read_and_the_last_of_a_path_counts() 
     let output = child.wait_with_output().expect("it ends");
     assert!(output.status.success(), "{}", text(&output.stderr));
     let told = text(&output.stdout);
-    assert!(told.contains("1200 lines, 1000 artifacts\n200 lines have a path that a later line has too"), "{told}");
+    assert!(told.contains("1,200 lines, 1,000 artifacts\n200 lines have a path that a later line has too"), "{told}");
     assert!(told.contains("  a.jsonl:401 is replaced by a.jsonl:502\n"), "{told}");
     assert!(told.ends_with("published\n"), "{told}");
     let found = lengths(&repository);
@@ -215,6 +215,6 @@ async fn ctrl_c_stops_it_and_the_same_command_goes_on() {
     assert!(screen.contains("error: stopped after ") && screen.contains("run the same command again"), "{screen}");
     let (code, screen) = terminal::Terminal::rstuf(120, &home, &arguments).end();
     assert_eq!(code, 0, "{screen}");
-    assert!(screen.contains("going on after ") && screen.contains("3000 lines, 3000 artifacts"), "{screen}");
+    assert!(screen.contains("going on after ") && screen.contains("3,000 lines, 3,000 artifacts"), "{screen}");
     assert_eq!(lengths(&repository), expected(0..3000));
 }

@@ -102,8 +102,7 @@ fn artifacts(desk: &Desk) {
     let lines = format!("lib-1.0;3;sha256;{}\nwrong\n", "0".repeat(64));
     fs::write(desk.office.home.join("lines.csv"), lines).expect("a file");
     let import = desk.at(&["admin", "--api-server", &url, "import-artifacts", "--csv", "lines.csv"]);
-    let (code, screen) = import.end();
-    assert!(code == 1 && screen.contains("lines.csv:2"), "{screen}");
+    desk.compare("import", import, 1);
 
     let done = desk.office.document(&["--json", "artifact", "add", "tool-1.0", "--api-server", &url]).expect("added");
     let id = done["tasks"][0]["task_id"].as_str().or(done["tasks"][0].as_str()).expect("an id").to_owned();

@@ -61,7 +61,12 @@ fn keys(changes: &[Change]) -> Vec<String> {
         }
     }
     let line = |(key, step, roles): (&KeyTold, Step, Vec<&str>)| {
-        let (sign, verb) = if step == Step::Added { ('+', "gets") } else { ('-', "loses") };
+        let (sign, verb) = match (step == Step::Added, roles.len()) {
+            (true, 1) => ('+', "gets"),
+            (true, _) => ('+', "get"),
+            (false, 1) => ('-', "loses"),
+            (false, _) => ('-', "lose"),
+        };
         let uri = key.uri.as_ref().map(|uri| format!(", an online key: {}", plain(uri))).unwrap_or_default();
         let roles = plain(&roles.join(", "));
         [
@@ -145,7 +150,7 @@ fn artifacts(changes: &[Change], length: Length) -> Vec<String> {
         if group.is_empty() {
             continue;
         }
-        lines.push(format!("  {sign} {} {verb}:", count(group.len(), "artifact")));
+        lines.push(format!("  {sign} {} {verb}:", count(group.len() as u64, "artifact")));
         let shown = if length == Length::Full { group.len() } else { SHOWN.min(group.len()) };
         for (path, from, to) in &group[..shown] {
             lines.extend(artifact(path, from.as_ref(), to.as_ref(), length));
@@ -229,9 +234,9 @@ mod tests {
         let after = named(root(2, &[&a, &b], 1, &new), &new, "sec\u{1b}ond");
         let lines = lines(&between(Some(&before), &after), at(0), Length::Bounded);
         let expected = [
-            "  + snapshot, targets, timestamp gets the key of sec\\u{1b}ond".to_owned(),
+            "  + snapshot, targets, timestamp get the key of sec\\u{1b}ond".to_owned(),
             format!("      {}", new.id()),
-            "  - snapshot, targets, timestamp loses the key of first".to_owned(),
+            "  - snapshot, targets, timestamp lose the key of first".to_owned(),
             format!("      {}", old.id()),
             "  ~ root: 1 must sign (was 2)".to_owned(),
         ];

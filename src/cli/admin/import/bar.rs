@@ -2,6 +2,8 @@
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::cli::admin::shown::count;
+
 /// Drawn by bytes, because nobody knows the number of lines.
 pub(super) struct Bar {
     bar: ProgressBar,
@@ -29,7 +31,7 @@ impl Bar {
     pub(super) fn show(&self, bytes: u64, lines: u64) {
         let seconds = self.bar.elapsed().as_secs_f64().max(0.001);
         let rate = lines.saturating_sub(self.before) as f64 / seconds;
-        self.bar.set_message(format!("{lines} lines, {rate:.0}/s"));
+        self.bar.set_message(format!("{}, {rate:.0}/s", count(lines, "line")));
         self.bar.set_position(bytes);
     }
 

@@ -22,6 +22,7 @@ use super::{
     twice::{self, Seen, Twice},
 };
 use crate::cli::{
+    admin::shown::count,
     api::{ApiClient, waiting::success},
     failure::Failure,
     output::Output,
@@ -107,7 +108,7 @@ impl Import {
         self.output.result(&report(progress, twice.as_ref(), result));
         match progress.refused() {
             0 => Ok(()),
-            refused => Err(Failure::new(format_args!("{refused} of {} lines were refused", progress.lines))
+            refused => Err(Failure::new(format_args!("{refused} of {} refused", count(progress.lines, "line")))
                 .remedy("put them right in a file of their own, and import that; all others are there")),
         }
     }
@@ -211,7 +212,8 @@ impl Import {
     fn tell(&self, progress: &Progress, twice: Option<&Twice>, skip_publish: bool) {
         let say = |line: std::fmt::Arguments<'_>| self.output.say(line);
         let replaced = twice.map_or(0, |twice| twice.replaced);
-        say(format_args!("{} lines, {} artifacts", progress.lines, progress.accepted - replaced));
+        let artifacts = count(progress.accepted - replaced, "artifact");
+        say(format_args!("{}, {artifacts}", count(progress.lines, "line")));
         if let Some(twice) = twice.filter(|twice| twice.replaced > 0) {
             say(format_args!("{replaced} lines have a path that a later line has too; the last one counts"));
             let names = self.lines.borrow().source.as_ref().map(Source::names).unwrap_or_default();
@@ -233,7 +235,7 @@ impl Import {
     pub(super) fn stopped(&self) -> Failure {
         self.bar.finish();
         let journal = self.sender.journal.borrow();
-        let failure = Failure::new(format_args!("stopped after {} lines", journal.progress.lines));
+        let failure = Failure::new(format_args!("stopped after {}", count(journal.progress.lines, "line")));
         failure.remedy("run the same command again: it goes on from there")
     }
 }

@@ -12,7 +12,7 @@ use std::{
 use clap::Args;
 use serde_json::Value;
 
-use crate::cli::{api::ApiClient, command::Context, failure::Failure, server::ServerArgs};
+use crate::cli::{admin::shown::count, api::ApiClient, command::Context, failure::Failure, server::ServerArgs};
 use carrying::{Import, report};
 use journal::{Journal, Progress};
 use line::Format;
@@ -106,7 +106,7 @@ impl ImportArgs {
             }
         };
         if progress.lines > 0 {
-            output.note(format_args!("going on after {} lines", progress.lines));
+            output.note(format_args!("going on after {}", count(progress.lines, "line")));
         }
         let import = Import::prepare(&self, api, journal, progress, source, output)?;
         tokio::select! {
