@@ -18,6 +18,7 @@ use crate::{
         change::{self, Change},
         delegation::Delegations,
         expiry,
+        info::Info,
         limits::{self, Length},
         listing::Listing,
         name::{ArtifactPath, RoleName, Version},
@@ -29,6 +30,11 @@ use crate::{
 
 /// How long signing a batch of bins may take.
 const SIGN_LIMIT: Duration = Duration::from_secs(120);
+
+/// So many bytes are rendered sooner than another thread begins with them.
+const SHORT: usize = 256 * 1024;
+/// About how many bytes an artifact has.
+const ARTIFACT_BYTES: usize = 256;
 
 /// Roles to bring to a new version.
 #[derive(Debug, Clone)]
@@ -50,6 +56,31 @@ pub struct Order {
 }
 
 impl Order {
+    /// About how many bytes are to be rendered.
+    fn bytes(&self, read: &[Vec<(ArtifactPath, Info)>]) -> usize {
+        let artifacts = read.iter().map(Vec::len).chain(self.changes.values().map(BTreeMap::len)).sum::<usize>();
+        self.listed.values().map(|listing| listing.bytes()).sum::<usize>() + artifacts * ARTIFACT_BYTES
+    }
+
+    /// What is to be signed of each role, and what it lists, where that can be kept as text. `read` is what the ledger has of those of which
+    /// nothing is known.
+    fn drafts(&self, read: Vec<Vec<(ArtifactPath, Info)>>) -> impl Iterator<Item = (Unsigned, Option<Arc<Listing>>)> {
+        let expires = expiry::expires(self.now, self.days);
+        let mut read = read.into_iter();
+        self.roles.iter().map(move |(role, version)| {
+            let changes = self.changes_of(role);
+            let listing = self.listed.get(role).and_then(|old| old.changed(changes));
+            let artifacts = match listing {
+                Some(_) => Vec::new(),
+                None => change::apply(read.next().unwrap_or_default(), changes),
+            };
+            match listing.or_else(|| Listing::of(&artifacts)) {
+                Some(listing) => (listing.unsigned(*version, expires), Some(Arc::new(listing))),
+                None => (targets::unsigned(*version, expires, &artifacts), None),
+            }
+        })
+    }
+
     fn changes_of(&self, role: &RoleName) -> &BTreeMap<ArtifactPath, Change> {
         static NONE: BTreeMap<ArtifactPath, Change> = BTreeMap::new();
         self.changes.get(role).unwrap_or(&NONE)
@@ -63,10 +94,8 @@ pub struct Updated {
     pub role: RoleName,
     /// Its version.
     pub version: Version,
-    /// When it expires.
-    pub expires: Timestamp,
-    /// Its file.
-    pub file: File,
+    /// Its file, unless it was written already.
+    pub file: Option<File>,
     /// What it lists, where that can be kept as text.
     pub listing: Option<Arc<Listing>>,
 }
@@ -124,33 +153,21 @@ where
     let is_unknown = |role: &&RoleName| !order.listed.get(*role).is_some_and(|old| old.takes(order.changes_of(role)));
     let unknown: Vec<_> = order.roles.iter().map(|(role, _)| role).filter(is_unknown).cloned().collect();
     let read = if unknown.is_empty() { Vec::new() } else { ledger.artifacts(unknown).await? };
-    let expires = expiry::expires(order.now, order.days);
-    let (order, drafts, listings) = spawn_blocking(move || {
-        let mut read = read.into_iter();
-        let build = |(role, version): &(RoleName, Version)| {
-            let changes = order.changes_of(role);
-            let listing = order.listed.get(role).and_then(|old| old.changed(changes));
-            let artifacts = match listing {
-                Some(_) => Vec::new(),
-                None => change::apply(read.next().unwrap_or_default(), changes),
-            };
-            match listing.or_else(|| Listing::of(&artifacts)) {
-                Some(listing) => (listing.unsigned(*version, expires), Some(Arc::new(listing))),
-                None => (targets::unsigned(*version, expires, &artifacts), None),
-            }
-        };
-        let (drafts, listings): (Vec<_>, Vec<_>) = order.roles.iter().map(build).unzip();
+    let is_short = order.bytes(&read) <= SHORT;
+    let build = move || {
+        let (drafts, listings): (Vec<_>, Vec<_>) = order.drafts(read).unzip();
         (order, drafts, listings)
-    })
-    .await?;
+    };
+    // What takes less than the way to another thread and back is done here.
+    let (order, drafts, listings) = if is_short { build() } else { spawn_blocking(build).await? };
     let files = sign(drafts).await?;
     spawn_blocking(move || {
         let built = order.roles.iter().zip(listings).zip(files);
         built
             .map(|(((role, version), listing), bytes)| {
                 check(&order, role, *version, &bytes)?;
-                let file = File { name: role.file_name(*version), bytes };
-                Ok(Updated { role: role.clone(), version: *version, expires, file, listing })
+                let file = Some(File { name: role.file_name(*version), bytes });
+                Ok(Updated { role: role.clone(), version: *version, file, listing })
             })
             .collect()
     })

@@ -79,9 +79,12 @@ pub enum SignError {
     Thread(#[from] JoinError),
 }
 
+/// So many bytes are signed sooner than another thread begins with them.
+const SHORT: usize = 64 * 1024;
+
 /// Signs each draft with as many of the keys as can be used, and returns the files in the order of the drafts.
 ///
-/// The work is spread over the processors, off the thread of the caller.
+/// Much work is spread over the processors, off the thread of the caller.
 ///
 /// # Errors
 /// [`SignError`] when the threshold can't be met; then nothing is returned.
@@ -107,6 +110,9 @@ pub async fn sign(store: &Arc<KeyStore>, keys: &SigningKeys, drafts: Vec<Unsigne
     }
     for (id, cause) in failures.iter().filter(|(id, _)| !signers.iter().any(|(known, _)| known == *id)) {
         tracing::warn!(%id, %cause, "an online key is left out, enough others sign");
+    }
+    if drafts.iter().map(|draft| draft.canonical().len()).sum::<usize>() <= SHORT {
+        return sign_share(&signers, drafts).await;
     }
     let signers = Arc::new(signers);
     let processors = std::thread::available_parallelism().map_or(1, usize::from);

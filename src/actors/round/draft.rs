@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 use serde_json::Value;
+use tokio::try_join;
 
 use super::{Parts, RoundError, memory::Known};
 use crate::{
@@ -65,29 +66,45 @@ impl<'a> Draft<'a> {
             files: Vec::new(),
         };
         draft.signed(plan)?;
-        draft.delegated(plan).await?;
-        if let Some(version) = plan.version_of(&RoleName::targets()) {
-            draft.targets = Some(draft.targets(plan, version).await?);
+        let orders = draft.orders(plan)?;
+        // Snapshot has the versions of delegated roles and nothing of their content, so it need not wait for them.
+        for (role, version) in delegated(plan) {
+            let expires = draft.expires(role);
+            draft.note(role.clone(), *version, expires);
         }
-        let mut snapshot = None;
-        if let Some(version) = plan.version_of(&RoleName::snapshot()) {
-            snapshot = Some(draft.snapshot(version).await?);
+        let (updated, ()) = try_join!(update(parts, orders), draft.top_levels(plan))?;
+        for Updated { role, version, file, listing } in updated {
+            if let Some(listing) = listing {
+                draft.known.listings.put(role, version, listing);
+            }
+            draft.files.extend(file);
         }
-        let version = plan.version_of(&RoleName::timestamp());
-        let version = version.ok_or_else(|| StoreError::Broken("a plan without a timestamp".into()))?;
-        draft.timestamp = draft.timestamp(version).await?;
-        let mut targets = draft.targets.clone();
-        if plan.root.is_some() {
-            // With a new root clients verify everything anew, also what this round does not touch.
-            snapshot = Some(draft.as_published(&RoleName::snapshot(), snapshot).await?);
-            targets = Some(draft.as_published(&RoleName::targets(), targets).await?);
-        }
-        draft.known.check([Some(&draft.timestamp), snapshot.as_deref(), targets.as_deref()], now)?;
         if plan.base == 0 {
             let name = RoleName::root().file_name(Version::FIRST);
             draft.files.push(File { name, bytes: draft.known.root.clone() });
         }
         Ok(draft)
+    }
+
+    /// Builds and signs the top-level roles, and checks them.
+    async fn top_levels(&mut self, plan: &Plan) -> Result<(), RoundError> {
+        if let Some(version) = plan.version_of(&RoleName::targets()) {
+            self.targets = Some(self.targets(plan, version).await?);
+        }
+        let mut snapshot = None;
+        if let Some(version) = plan.version_of(&RoleName::snapshot()) {
+            snapshot = Some(self.snapshot(version).await?);
+        }
+        let version = plan.version_of(&RoleName::timestamp());
+        let version = version.ok_or_else(|| StoreError::Broken("a plan without a timestamp".into()))?;
+        self.timestamp = self.timestamp(version).await?;
+        let mut targets = self.targets.clone();
+        if plan.root.is_some() {
+            // With a new root clients verify everything anew, also what this round does not touch.
+            snapshot = Some(self.as_published(&RoleName::snapshot(), snapshot).await?);
+            targets = Some(self.as_published(&RoleName::targets(), targets).await?);
+        }
+        self.known.check([Some(&self.timestamp), snapshot.as_deref(), targets.as_deref()], self.now)
     }
 
     /// Takes what people signed, byte for byte, if clients would.
@@ -103,40 +120,11 @@ impl<'a> Draft<'a> {
         Ok(())
     }
 
-    /// Builds and signs the other delegated roles.
-    async fn delegated(&mut self, plan: &Plan) -> Result<(), RoundError> {
-        let orders = self.orders(plan)?;
-        let is_one_batch = orders.iter().map(|order| order.roles.len()).sum::<usize>() <= CHUNK;
-        let parts = self.parts;
-        let mut updates = stream::iter(orders)
-            .map(|order| async move {
-                let mut updated = parts.hands.update(order).await?;
-                if !is_one_batch {
-                    let files = updated.iter_mut().map(|role| std::mem::take(&mut role.file)).collect();
-                    parts.bucket.create(files).await?;
-                }
-                Ok::<_, RoundError>(updated)
-            })
-            .buffer_unordered(CHUNKS_AT_ONCE);
-        while let Some(updated) = updates.try_next().await? {
-            for Updated { role, version, expires, file, listing } in updated {
-                if let Some(listing) = listing {
-                    self.known.listings.put(role.clone(), version, listing);
-                }
-                self.note(role, version, expires);
-                if is_one_batch {
-                    self.files.push(file);
-                }
-            }
-        }
-        Ok(())
-    }
-
     /// Roles that are signed by the same keys for the same time, together.
     fn orders(&mut self, plan: &Plan) -> Result<Vec<Order>, RoundError> {
         let Known { delegations, listings, published, .. } = &mut self.known;
         let mut groups = BTreeMap::<_, Vec<&(RoleName, Version)>>::new();
-        for role in plan.roles.iter().filter(|(role, _)| !role.is_top_level() && !plan.signed.contains_key(role)) {
+        for role in delegated(plan) {
             let keys = delegations.role(&role.0).ok_or_else(|| {
                 let error = VerifyError::NotDelegated { role: role.0.clone(), delegator: RoleName::targets() };
                 UpdateError::Refused(role.0.clone(), error)
@@ -240,6 +228,30 @@ impl<'a> Draft<'a> {
     fn expires(&self, role: &RoleName) -> Timestamp {
         expiry::expires(self.now, self.settings.days(role))
     }
+}
+
+/// The delegated roles that this service signs.
+fn delegated(plan: &Plan) -> impl Iterator<Item = &(RoleName, Version)> {
+    plan.roles.iter().filter(|(role, _)| !role.is_top_level() && !plan.signed.contains_key(role))
+}
+
+/// Builds and signs delegated roles. The files of many are written already when this returns.
+async fn update(parts: &Parts, orders: Vec<Order>) -> Result<Vec<Updated>, RoundError> {
+    let is_one_batch = orders.iter().map(|order| order.roles.len()).sum::<usize>() <= CHUNK;
+    let mut updates = stream::iter(orders)
+        .map(|order| async move {
+            let mut updated = parts.hands.update(order).await?;
+            if !is_one_batch {
+                parts.bucket.create(updated.iter_mut().filter_map(|role| role.file.take()).collect()).await?;
+            }
+            Ok::<_, RoundError>(updated)
+        })
+        .buffer_unordered(CHUNKS_AT_ONCE);
+    let mut all = Vec::new();
+    while let Some(updated) = updates.try_next().await? {
+        all.extend(updated);
+    }
+    Ok(all)
 }
 
 fn unsigned(signed: &Value) -> Result<Unsigned, UpdateError> {
