@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf, process::ExitCode};
 use actix::{System, SystemRunner};
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use mimalloc::MiMalloc;
 use rstuf::{
     config::{self, Checked, Logs, Reading, Sources},
     demo,
@@ -15,6 +16,10 @@ use rstuf::{
 };
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
+
+/// Rounds allocate much on one thread and free it on another: the allocator of glibc keeps that, and that of musl is slow.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 #[path = "rstufd/help.rs"]
 mod help;
