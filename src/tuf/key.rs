@@ -82,7 +82,7 @@ impl Key {
         Ok(Self { keytype, scheme, raw: value.clone(), verifiers })
     }
 
-    /// Where the private half of an online key is: `fn:online.pem`, `awskms:alias/online`.
+    /// Where the private half of an online key is: `fn:online.pem`.
     pub fn online_uri(&self) -> Option<&str> {
         self.raw.get(ONLINE_KEY_URI)?.as_str()
     }

@@ -81,7 +81,7 @@ pub async fn ask_person(interview: &mut Interview, id: &str, taken: &[NamedKey])
     Ok(NamedKey::new(public.object, name, None)?)
 }
 
-/// Asks for an online key: `ID.public`, `ID.name` and `ID.uri`, where the workers find its private half (`fn:FILE`, the default, or `awskms:…`).
+/// Asks for an online key: `ID.public`, `ID.name` and `ID.uri`, where the workers find its private half (`fn:FILE`).
 ///
 /// # Errors
 /// [`Stop`].
@@ -92,7 +92,7 @@ pub async fn ask_online(interview: &mut Interview, id: &str, taken: &[NamedKey])
     let question = Text {
         id: &format!("{id}.uri"),
         message: "Where do the workers find its private half?",
-        help: Some("fn:FILE, a file in their key directory, or awskms:…, a key of AWS KMS"),
+        help: Some("fn:FILE, a file in their key directory"),
         default: likely.as_deref(),
     };
     let uri = interview.text(question, check_uri)?;
@@ -154,8 +154,8 @@ fn worker_uri(place: &Place) -> Option<String> {
             let name = path.file_name()?.to_str()?;
             format!("fn:{}", name.strip_suffix(".pub").unwrap_or(name))
         }
-        Place::Token(_) => return None,
-        Place::Kms(_) => place.to_string(),
+        // Workers have their keys in files.
+        Place::Token(_) | Place::Kms(_) => return None,
     };
     check_uri(&uri).ok()
 }
@@ -166,8 +166,7 @@ fn check_uri(text: &str) -> Result<String, String> {
         Some(("fn", name)) => FileSource::new(Path::new(""), name, Scheme::Ed25519)
             .map(|_| text.to_owned())
             .map_err(|error| error.to_string()),
-        Some(("awskms", id)) if !id.is_empty() => Ok(text.to_owned()),
-        _ => Err("must be fn:FILE, or awskms:… with an alias, an id or an ARN".to_owned()),
+        _ => Err("must be fn:FILE, a file in the key directory of the workers".to_owned()),
     }
 }
 
@@ -210,10 +209,8 @@ mod tests {
         for wrong in ["", "  ", "Ada", "a\tb", &"a".repeat(65)] {
             assert!(check_name(wrong, &taken).is_err(), "{wrong:?}");
         }
-        for good in ["fn:online.pem", "awskms:alias/online"] {
-            assert_eq!(check_uri(good), Ok(good.to_owned()));
-        }
-        for wrong in ["", "online.pem", "fn:", "fn:../a", "fn:a/b", "awskms:", "hv:a"] {
+        assert_eq!(check_uri("fn:online.pem"), Ok("fn:online.pem".to_owned()));
+        for wrong in ["", "online.pem", "fn:", "fn:../a", "fn:a/b", "awskms:alias/online", "hv:a"] {
             assert!(check_uri(wrong).is_err(), "{wrong}");
         }
         let file = |path: &str| worker_uri(&Place::File(path.into()));
