@@ -1,9 +1,6 @@
 //! The REST API as a client of it sees it.
 
-use std::{
-    sync::Once,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use reqwest::{Client, ClientBuilder, StatusCode};
 use serde_json::{Value, json};
@@ -110,10 +107,7 @@ impl Api {
 
 /// The options that all clients share.
 pub(crate) fn client_builder() -> ClientBuilder {
-    static PROVIDER: Once = Once::new();
-    PROVIDER.call_once(|| {
-        rustls::crypto::aws_lc_rs::default_provider().install_default().expect("nobody else installs a provider");
-    });
+    rstuf::cli::install_tls();
     Client::builder().no_proxy().timeout(ANSWER_LIMIT)
 }
 
